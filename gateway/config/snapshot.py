@@ -1,0 +1,77 @@
+"""One immutable configuration, compiled from the files: what a worker serves by until the next is swapped in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.quotas.limit import Limit
+from gateway.routing.route import Route, Upstream
+from gateway.tenants.model import Key, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The ``server`` block."""
+
+    listen: Address
+    control: Address
+    portal: Address | None
+    public_url: str
+    workers: int
+    trusted_proxies: tuple[str, ...]
+    metrics_allow: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSettings:
+    """The ``spool`` block: sizes in bytes, times in microseconds."""
+
+    fsync: str
+    on_error: str
+    max_size: int
+    keep_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLimits:
+    """A plan as the data plane sees it: its version (content hash, 12 hex digits) and its limits."""
+
+    name: str
+    version: str
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the data plane needs of the configuration. ``version`` counts up with every accepted change.
+
+    ``source`` is the resolved configuration (plain JSON types, environment filled in) from which this was compiled;
+    the control plane reads catalog and seller from it. ``tenants`` and ``keys`` are those that the YAML owns.
+    """
+
+    version: int
+    folder: Path
+    data_dir: Path
+    store_url: str
+    counters_url: str
+    server: ServerSettings
+    spool: SpoolSettings
+    headers: str
+    address_mode: str
+    plugins: tuple[Path, ...]
+    upstreams: dict[str, Upstream]
+    routes: tuple[Route, ...]
+    plans: dict[str, PlanLimits]
+    tenants: dict[str, Tenant]
+    keys: tuple[Key, ...]
+    source: dict[str, object]

@@ -1,0 +1,103 @@
+"""The seam between the decision to limit a call and the store that counts: counters, requests, decisions, the port."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.quotas.limit import Algorithm, Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The current and the next calendar window, in microseconds: ``[start_us, end_us)`` and ``[end_us, next_end_us)``.
+
+    Both are passed so that the store can pick by its own time (SEMANTICS §1).
+    """
+
+    start_us: int
+    end_us: int
+    next_end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter of one scope, as a store needs it. Built once per (plan, tenant, key, route) and reused.
+
+    ``key`` is 16 bytes: a hash of (scope ids, meter, algorithm, window, routes), never of plan, name or max
+    (SEMANTICS §16). ``window_us`` is the length of sliding and bucket windows. ``bounds`` is set for
+    ``Algorithm.CALENDAR`` only. ``volatile`` marks address counters, which live in their own region.
+    """
+
+    key: bytes
+    algorithm: Algorithm
+    max: int
+    window_us: int
+    burst: int
+    bounds: Bounds | None
+    volatile: bool
+    limit: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRequest:
+    """``amount`` units wanted from one counter."""
+
+    counter: Counter
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """All that one call asks for, taken in one atomic step or not at all (SEMANTICS §14).
+
+    ``packed`` is the same in the form that the in-flight slot keeps, so that a recovery can settle or release
+    without the configuration; ``quotas.packing`` writes and reads it.
+    """
+
+    requests: tuple[CounterRequest, ...]
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """A limit as the caller sees it after the decision: ``remaining`` is never negative; ``reset_us`` is an instant.
+
+    ``retry_us`` is, for a violated limit, the first instant at which this call would pass this limit if nothing else
+    happened; 0 when not violated, -1 when it never would (cost above the maximum).
+    """
+
+    limit: Limit
+    remaining: int
+    reset_us: int
+    violated: bool = False
+    retry_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The store's answer. ``at_us`` is the call's one time (SEMANTICS §1). When not ``admitted`` nothing was taken."""
+
+    admitted: bool
+    at_us: int
+    states: tuple[LimitState, ...]
+    flags: int = 0
+
+
+class CounterStore(Protocol):
+    """Counters of one host or many. Calls are known by their 16-byte id; settle and release are idempotent by it."""
+
+    async def reserve(self, call_id: bytes, reservation: Reservation) -> Decision:
+        """Take all requests in one atomic step, or none; raises ``StoreUnavailable``."""
+        ...
+
+    async def settle(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
+        """Replace the reserved amounts by the actual ones, request by request, in the windows of ``at_us``."""
+        ...
+
+    async def release(self, call_id: bytes, at_us: int, reservation: Reservation) -> None:
+        """Give everything back: the call was not counted."""
+        ...
+
+    def now(self) -> int:
+        """The store's time in microseconds (SEMANTICS §1), for calls that reserve nothing."""
+        ...

@@ -1,0 +1,80 @@
+"""Routes and upstreams as compiled values: what a request must look like, and where it goes."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+UnitSource = Literal["constant", "header", "json", "sse", "request_bytes", "response_bytes", "duration"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What a route counts. ``constant`` meters are known on arrival; others reserve ``estimate`` (SEMANTICS §9, 10).
+
+    ``path`` is the header's name (lower case) or the JSON path. ``missing`` is what a call counts that reports no
+    valid figure. ``estimate`` None means the route's moving mean, at least 1.
+    """
+
+    name: str
+    source: UnitSource
+    amount: int = 0
+    path: str = ""
+    estimate: int | None = None
+    max: int = 1_000_000_000
+    missing: int | None = None
+    expose: bool = False
+    scan: int = 1 << 20
+    drain_us: int = 30_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place an upstream can be reached: ``scheme`` is http or https."""
+
+    scheme: str
+    host: str
+    port: int
+    weight: int = 1
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """An active probe: GET ``path`` every ``interval_us``; 2xx and 3xx are healthy."""
+
+    path: str
+    interval_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A named set of targets with its timeouts, in microseconds."""
+
+    name: str
+    targets: tuple[Target, ...]
+    connect_timeout_us: int = 2_000_000
+    read_timeout_us: int = 30_000_000
+    health: HealthCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route. ``paths`` keep the configuration's form: ``/x`` prefix, ``=/x`` exact, ``/x/{id}`` template.
+
+    ``billable`` holds status patterns such as ``"2xx"`` or ``"101"``. ``methods`` and ``hosts`` empty mean any.
+    """
+
+    name: str
+    upstream: Upstream
+    paths: tuple[str, ...]
+    methods: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+    strip_prefix: bool = False
+    auth: Literal["key", "none"] = "key"
+    meters: tuple[Meter, ...] = (Meter("calls", "constant", 1),)
+    billable: tuple[str, ...] = ("101", "2xx", "3xx", "4xx")
+    host: Literal["client", "upstream"] = "client"
+    query_key: str = ""
+    options: dict[str, object] = field(default_factory=dict)
