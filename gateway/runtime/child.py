@@ -1,0 +1,55 @@
+"""What every child process shares: its spec, its lifeline to the supervisor, its word that it is ready, its end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+
+class ChildSpec(msgspec.Struct, frozen=True):
+    """What the supervisor tells a child on its command line. ``listen`` holds inherited descriptors."""
+
+    name: str
+    data_dir: str
+    config_path: str
+    lifeline: int
+    ready: int
+    slot: int = 0
+    listen: tuple[int, ...] = ()
+    log_level: str = "INFO"
+
+    @property
+    def data(self) -> Path:
+        return Path(self.data_dir)
+
+
+def read_spec() -> ChildSpec:
+    """The spec from the command line. Ctrl-C is the supervisor's affair: it reaches children as SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return msgspec.json.decode(sys.argv[1].encode(), type=ChildSpec)
+
+
+def say_ready(spec: ChildSpec) -> None:
+    """Tell the supervisor that this child does its work now."""
+    with contextlib.suppress(OSError):
+        os.write(spec.ready, b"ready\n")
+        os.close(spec.ready)
+
+
+def stop_event(spec: ChildSpec) -> asyncio.Event:
+    """An event that is set by SIGTERM, or when the supervisor is gone (its end of the lifeline closed)."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+
+    def lifeline_closed() -> None:
+        loop.remove_reader(spec.lifeline)
+        stop.set()
+
+    loop.add_reader(spec.lifeline, lifeline_closed)
+    return stop

@@ -1,0 +1,131 @@
+"""A proxy worker: composes the data plane from its adapters, accepts on its inherited socket, drains when told.
+
+``python -m gateway.runtime.worker SPEC``; the supervisor starts it by exec.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from gateway.clock import SystemClock
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.hooks.loader import load_plugins
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.server import ProxyServer
+from gateway.proxy.services import Services
+from gateway.runtime import paths
+from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.logs import configure
+from gateway.runtime.publish import write_json
+from gateway.runtime.state_feed import StateFeed
+from gateway.spool.inflight import InflightTable, new_incarnation, read_host_id
+from gateway.spool.recovery import recover_all
+from gateway.spool.writer import SpoolWriter
+
+logger = logging.getLogger(__name__)
+
+FEED_INTERVAL = 0.05
+METRICS_INTERVAL = 0.5
+DRAIN = 25.0
+
+
+class Worker:
+    """One incarnation of a worker slot: its spool, its in-flight table, its view of the state."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self._spec = spec
+        data, clock = spec.data, SystemClock()
+        host = read_host_id(data)
+        incarnation = new_incarnation(host, spec.slot, clock.now())
+        self._feed = StateFeed(data)
+        self._feed.load()
+        snapshot = self._feed.snapshot
+        self.counters = MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation)
+        recovered = recover_all(paths.inflight(data), paths.spool(data), self.counters, worker=spec.slot)
+        for summary in recovered:
+            logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
+        self.spool = SpoolWriter.create(
+            paths.spool(data), incarnation, host, fsync=snapshot.spool.fsync, max_size=snapshot.spool.max_size,
+            clock=clock,
+        )
+        self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
+        self.metrics = Metrics()
+        self.server = ProxyServer(
+            Services(
+                directory=self._feed,
+                counters=self.counters,
+                inflight=self.inflight,
+                spool=self.spool,
+                clock=clock,
+                metrics=self.metrics,
+                logger=logging.getLogger("gateway.proxy"),
+                registry=load_plugins(snapshot.plugins),
+            )
+        )
+
+    async def run(self) -> None:
+        """Accept until told to stop, then finish what was begun."""
+        loop = asyncio.get_running_loop()
+        stop = stop_event(self._spec)
+        listener = socket.socket(fileno=os.dup(self._spec.listen[0]))
+        listener.setblocking(False)
+        acceptor = await loop.create_server(self.server.protocol_factory, sock=listener, backlog=4096)
+        periodic = [
+            asyncio.create_task(every(FEED_INTERVAL, self._poll_state), name="state feed"),
+            asyncio.create_task(every(METRICS_INTERVAL, self._publish_metrics), name="metrics"),
+        ]
+        self._feed.acknowledge(self._spec.slot)
+        say_ready(self._spec)
+        await stop.wait()
+        acceptor.close()
+        await self.server.drain(DRAIN)
+        for task in periodic:
+            task.cancel()
+        await asyncio.gather(*periodic, return_exceptions=True)
+        await self._publish_metrics()
+        self._feed.withdraw(self._spec.slot)
+        self.inflight.remove()
+        self.spool.close()
+        self.counters.close()
+
+    async def _poll_state(self) -> None:
+        before = self._feed.snapshot
+        if self._feed.poll():
+            if self._feed.snapshot is not before:
+                self.server.swap(self._feed.snapshot)
+            self._feed.acknowledge(self._spec.slot)
+
+    async def _publish_metrics(self) -> None:
+        path = paths.run(self._spec.data) / f"worker-{self._spec.slot}.json"
+        write_json(path, {"pid": os.getpid(), "state_age_seconds": self._feed.age_seconds()} | self.metrics.as_dict())
+
+
+async def every(interval: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work`` again and again; a failure is logged and does not end the round."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await work()
+        except Exception:
+            logger.exception("periodic work failed")
+
+
+def main() -> None:
+    """Process entry."""
+    spec = read_spec()
+    configure(spec.name, spec.log_level)
+    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+
+        async def serve() -> None:
+            await Worker(spec).run()
+
+        runner.run(serve())
+
+
+if __name__ == "__main__":
+    main()
