@@ -1,0 +1,98 @@
+"""Fixtures that every suite may use: services started by the tests, a recording upstream, a gateway process."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.process import GatewayProcess
+from support.services import PostgresServer, RedisServer, free_port, require_service, running_postgres, running_redis
+from support.upstream import RecordingUpstream
+
+SERVICE_FIXTURES = {"redis_server", "redis_url", "postgres_server", "postgres_url", "chromium"}
+_database_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the quick checks leave out, by the fixtures it uses."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if used & SERVICE_FIXTURES:
+            item.add_marker(pytest.mark.service)
+        if "gateway_process" in used:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    """``free_port()``: a port of 127.0.0.1 that is free."""
+    return free_port
+
+
+@pytest.fixture(name="require_service")
+def require_service_fixture() -> Callable[[str], str]:
+    """``require_service("redis-server")``: its path; skips without it, or fails with REQUIRE_SERVICES=1."""
+    return require_service
+
+
+@pytest.fixture
+def chromium() -> str:
+    """The path of Chromium."""
+    return require_service("chromium")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One redis-server for the session, shared: use keys or databases of your own."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of the shared redis-server."""
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL cluster for the session."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a new empty database, dropped after the test."""
+    name = f"test_{os.getpid()}_{next(_database_numbers)}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def upstream() -> Iterator[RecordingUpstream]:
+    """A small HTTP server that answers 200 and records what it receives."""
+    server = RecordingUpstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def gateway_process(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], GatewayProcess]]:
+    """``gateway_process(document)``: writes the configuration, runs ``gateway serve`` and waits until it is ready."""
+    started: list[GatewayProcess] = []
+
+    def start(document: dict[str, Any]) -> GatewayProcess:
+        folder = tmp_path / f"gateway-{len(started)}"
+        folder.mkdir()
+        gateway = GatewayProcess(folder, document)
+        started.append(gateway)
+        gateway.start()
+        return gateway
+
+    yield start
+    for gateway in started:
+        if gateway.process is not None:
+            gateway.stop()
