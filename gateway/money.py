@@ -34,11 +34,14 @@ CURRENCIES: dict[str, int] = {code: digits for digits, codes in _EXPONENTS.items
 
 ZERO = Decimal(0)
 
-EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+EXACT = Context(prec=300, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 """Sums and products in this context are exact or raise; prices and quantities are bounded so that they never do."""
 
-DIVIDING = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation, DivisionByZero, Overflow])
-"""Quotients keep 60 digits; a quotient that terminates, as every exact half cent does, is exact."""
+DIVIDING = Context(prec=120, rounding=ROUND_HALF_UP, traps=[InvalidOperation, DivisionByZero, Overflow])
+"""Quotients keep 120 digits; see ``settled`` for those without an end."""
+
+PLACES = 65
+"""More decimals than a quantity (20) times a price (20) times a percentage (22) can have."""
 
 
 class MoneyError(GatewayError, ValueError):
@@ -66,6 +69,23 @@ def round_remainder(amount: Decimal, currency: str) -> Decimal:
 def _quantize(amount: Decimal, currency: str, rounding: str) -> Decimal:
     rounded = amount.quantize(Decimal(1).scaleb(-exponent(currency)), rounding=rounding, context=DIVIDING)
     return rounded if rounded else abs(rounded)  # never "-0.00"
+
+
+def divide(quantity: Decimal, size: Decimal) -> tuple[Decimal, Decimal]:
+    """Whole quotient and exact remainder of two non-negative numbers."""
+    whole = DIVIDING.divide_int(quantity, size)
+    return whole, EXACT.subtract(quantity, EXACT.multiply(whole, size))
+
+
+def settled(amount: Decimal) -> Decimal:
+    """``amount``, to ``PLACES`` decimals if an endless quotient gave it more.
+
+    A third of a unit at 0.015 is half a cent and not 0.00499…: the quotient's error is far below the last place.
+    """
+    power = amount.as_tuple().exponent
+    if not isinstance(power, int) or power >= -PLACES:
+        return amount
+    return amount.quantize(Decimal(1).scaleb(-PLACES), rounding=ROUND_HALF_UP, context=DIVIDING)
 
 
 def plain(amount: Decimal) -> str:

@@ -11,7 +11,7 @@ from gateway.billing.pricing.per_unit import PerUnit
 from gateway.billing.pricing.percentage import Percentage
 from gateway.billing.pricing.stairstep import Stairstep
 from gateway.billing.pricing.volume import Volume
-from gateway.money import ZERO
+from gateway.money import DIVIDING, EXACT, ZERO, divide
 
 Model = Flat | PerUnit | Graduated | Volume | Stairstep | Package | Percentage
 
@@ -22,6 +22,14 @@ class Conversion:
 
     divide_by: Decimal
     round: Literal["up", "down", "half_up", "none"] = "none"
+
+    def apply(self, quantity: Decimal) -> Decimal:
+        """The quantity in priced units; exact, unless unrounded and without an end (a third)."""
+        if self.round == "none":
+            return DIVIDING.divide(quantity, self.divide_by)
+        whole, rest = divide(quantity, self.divide_by)
+        half = EXACT.compare(EXACT.add(rest, rest), self.divide_by) >= 0
+        return whole + 1 if rest and (self.round == "up" or (self.round == "half_up" and half)) else whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,7 +280,15 @@ PriceModel = Annotated[
 ]
 """For embedding in a plan. A fault's ``loc`` has the price's type after its index: it names no field."""
 
-PRICE_TYPES = ("flat", "per_unit", "graduated", "volume", "stairstep", "package", "percentage")
+PRICE_MODELS: dict[str, type[BasePrice]] = {
+    "flat": FlatPrice,
+    "per_unit": PerUnitPrice,
+    "graduated": GraduatedPrice,
+    "volume": VolumePrice,
+    "stairstep": StairstepPrice,
+    "package": PackagePrice,
+    "percentage": PercentagePrice,
+}
 _ADAPTER: TypeAdapter[BasePrice] = TypeAdapter(PriceModel)
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Literal
 
 from gateway.billing.pricing.model import Step
-from gateway.money import DIVIDING, EXACT, ZERO
+from gateway.money import EXACT, ZERO, divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,6 @@ class Tier:
     flat: Decimal = ZERO
     size: Decimal | None = None
     at_zero: bool = False
-
-    def holds(self, quantity: Decimal) -> bool:
-        return self.up_to is None or quantity <= self.up_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +57,8 @@ def tier_of(tiers: Sequence[Tier], quantity: Decimal) -> Reached:
 
 def packages(quantity: Decimal, size: Decimal, direction: Literal["up", "down"] = "up") -> Decimal:
     """How many packages of ``size`` hold ``quantity``: a started one counts (up) or does not (down)."""
-    rounding = ROUND_CEILING if direction == "up" else ROUND_FLOOR
-    whole, rest = divmod_exact(quantity, size)
-    return whole if not rest or rounding == ROUND_FLOOR else whole + 1
-
-
-def divmod_exact(quantity: Decimal, size: Decimal) -> tuple[Decimal, Decimal]:
-    """Whole quotient and exact remainder of two non-negative numbers."""
-    whole = DIVIDING.divide_int(quantity, size)
-    return whole, EXACT.subtract(quantity, EXACT.multiply(whole, size))
+    whole, rest = divide(quantity, size)
+    return whole + 1 if rest and direction == "up" else whole
 
 
 def unit_step(reached: Reached) -> Step:
