@@ -1,0 +1,116 @@
+"""What of a message is passed on: hop-by-hop fields end here, the gateway's own names are ours alone, the rest is raw.
+
+RFC 9110 §7.6.1 for connection fields; CONTRACT (data plane) for the names that the gateway sets, credentials and the
+session cookie. Order, case, duplicates and bytes of what passes are untouched.
+"""
+
+import re
+from collections.abc import Container
+
+from gateway.http.fields import LOWER, BoundedMemo, Pairs
+from gateway.http.request import RequestFields
+from gateway.http.response import ResponseFields
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection proxy-connection keep-alive te transfer-encoding upgrade proxy-authenticate "
+        b"proxy-authorization proxy-authentication-info"
+    ).split()
+)
+GATEWAY_SET = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host x-request-id x-tenant-id x-plan".split())
+# Fields that a trailer section may not bring in (RFC 9110 §6.5.1: framing, routing, authentication, content coding).
+_NOT_IN_TRAILERS = (
+    HOP_BY_HOP
+    | GATEWAY_SET
+    | frozenset(
+        b"host content-length content-encoding content-type content-range trailer authorization x-api-key cookie "
+        b"set-cookie expect cache-control max-forwards".split()
+    )
+)
+SESSION_COOKIE = b"gw_session"
+_KEY_VALUE = re.compile(rb"[ \t]*(?:[A-Za-z]+[ \t]+)?gk_").match
+_NEVER_NAMED = frozenset([b"host", b"content-length", b"close", b"keep-alive"])
+"""What ``Connection`` may not have removed: it would change what the message means."""
+
+
+class _Canonical(BoundedMemo[bytes]):
+    def __missing__(self, name: bytes) -> bytes:
+        return self.remember(name, name.lower().replace(b"_", b"-"))
+
+
+CANONICAL = _Canonical()
+"""``CANONICAL[name]``: a name as CGI-like upstreams would confuse it: lower case, ``_`` read as ``-``."""
+
+
+def is_secret(value: bytes) -> bool:
+    """Whether a field value is one of our keys, bare or behind an authentication scheme."""
+    return _KEY_VALUE(value) is not None
+
+
+def request_section(fields: RequestFields, drop: Container[bytes]) -> bytes:
+    """The request fields to pass on. ``drop`` holds further canonical names (the credential's field, usage headers)."""
+    named = fields.connection - _NEVER_NAMED
+    secrets = b"gk_" in fields.section
+    out = []
+    for name, value in fields.pairs:
+        canonical = CANONICAL[name]
+        lowered = LOWER[name]
+        if lowered in HOP_BY_HOP or canonical in GATEWAY_SET or canonical in drop or lowered in named:
+            continue
+        if secrets and is_secret(value):
+            continue
+        if lowered == b"cookie" and SESSION_COOKIE in value:
+            value = without_session_cookie(value)
+            if not value:
+                continue
+        out.append(b"%b:%b\r\n" % (name, value))
+    if b"trailers" in fields.all(b"te"):
+        out.append(b"TE: trailers\r\nConnection: TE\r\n")
+    return b"".join(out)
+
+
+def response_section(fields: ResponseFields, drop: Container[bytes], *, keep_length: bool) -> bytes:
+    """The answer's fields to pass on. ``drop`` holds further lower-case names (usage headers, our own fields)."""
+    named = fields.connection - _NEVER_NAMED
+    out = []
+    for name, value in fields.pairs:
+        lowered = LOWER[name]
+        if lowered in HOP_BY_HOP or lowered in drop or lowered in named or lowered == b"x-request-id":
+            continue
+        if lowered == b"content-length" and not keep_length:
+            continue
+        if lowered == b"set-cookie" and value.lstrip(b" \t").partition(b"=")[0].rstrip(b" \t") == SESSION_COOKIE:
+            continue
+        out.append(b"%b:%b\r\n" % (name, value))
+    return b"".join(out)
+
+
+def trailer_section(trailers: Pairs) -> bytes:
+    """The trailers to pass on: never one that could change framing, routing or identity."""
+    return b"".join(
+        b"%b:%b\r\n" % (name, value)
+        for name, value in trailers
+        if CANONICAL[name] not in _NOT_IN_TRAILERS and not is_secret(value)
+    )
+
+
+def without_session_cookie(value: bytes) -> bytes:
+    """A Cookie value without the gateway's own session; the others as they were sent."""
+    kept = [pair for pair in value.split(b";") if pair.partition(b"=")[0].strip(b" \t") != SESSION_COOKIE]
+    return b";".join(kept) if any(pair.strip(b" \t") for pair in kept) else b""
+
+
+def without_query_key(target: bytes, name: bytes) -> bytes:
+    """A target without the parameter that carried the credential."""
+    path, mark, query = target.partition(b"?")
+    kept = b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] != name)
+    return path + mark + kept if kept else path
+
+
+def query_value(target: bytes, name: bytes) -> bytes | None:
+    """The first value of a query parameter, as sent."""
+    for part in target.partition(b"?")[2].split(b"&"):
+        key, _, value = part.partition(b"=")
+        if key == name:
+            return value
+    return None
