@@ -1,0 +1,34 @@
+"""What lies in the spool directory: incarnations, their segments, and the segments' headers."""
+
+from pathlib import Path
+
+from gateway.spool.segment import HEADER_SIZE, Header, segment_number, unpack_header
+
+QUARANTINE = "quarantine"
+
+
+def list_incarnations(directory: Path) -> list[str]:
+    """Names of all incarnations, sorted; names that start with a dot are being made."""
+    return sorted(
+        entry.name
+        for entry in directory.iterdir()
+        if entry.name != QUARANTINE and not entry.name.startswith(".") and entry.is_dir()
+    )
+
+
+def list_segments(folder: Path) -> dict[int, Path]:
+    """An incarnation's segments by number, in order; empty when there is no such incarnation."""
+    try:
+        names = [(segment_number(path.name), path) for path in folder.iterdir()]
+    except FileNotFoundError:
+        return {}
+    return dict(sorted((number, path) for number, path in names if number is not None))
+
+
+def read_header(path: Path) -> Header | None:
+    """A segment's header; None when it is damaged or the file has just been deleted."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return unpack_header(file.read(HEADER_SIZE) or b"")
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,191 @@
+"""The in-flight table of a worker: what every call in progress would leave behind if the worker died now (SEMANTICS §3)."""
+
+import mmap
+import os
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+from gateway.errors import StoreUnavailable
+from gateway.ids import uuid7_time_us
+from gateway.metering.record import CallRecord, encode
+from gateway.spool.files import PRIVATE, preallocate, replace_file, sync_directory, try_lock
+from gateway.spool.fitting import encode_within
+from gateway.spool.identity import new_incarnation as new_incarnation
+from gateway.spool.identity import read_host_id as read_host_id
+from gateway.spool.table_format import (
+    AREA_HEAD,
+    AREA_OFFSET,
+    AT_OFFSET,
+    CHECKPOINTED,
+    RESERVATION_LENGTH_OFFSET,
+    RESERVATION_SIZE,
+    SLOT,
+    SINCE_OFFSET,
+    SLOT_HEAD,
+    SLOT_SIZE,
+    SLOTS,
+    STATES_AT,
+    TALLY_AT,
+    State,
+    TableHeader,
+)
+
+TABLE_SUFFIX = ".table"
+DONE_SUFFIX = ".done"
+
+_TIME = Struct("=q")
+_LENGTH = Struct("=I")
+
+_OPEN, _RESERVED, _SENT, _SETTLED = int(State.OPEN), int(State.RESERVED), int(State.SENT), int(State.SETTLED)
+
+
+class InflightTable:
+    """``inflight/<incarnation>.table``: memory-mapped, preallocated, locked for the life of the worker.
+
+    What a slot says survives the worker's death at any instruction: the state byte is written last. ``tally`` is the
+    word that counts the frames appended to the spool; the writer is given it.
+    """
+
+    def __init__(self, path: Path, header: TableHeader, fd: int) -> None:
+        self.incarnation = header.incarnation
+        self._path = path
+        self._fd = fd
+        self._map = mmap.mmap(fd, header.file_size)
+        self._view = memoryview(self._map)
+        self.tally = self._view[TALLY_AT : TALLY_AT + 8].cast("Q")
+        self._first = header.slots_at
+        self._slot_size = header.slot_size
+        self._area_size = header.area_size
+        self._record_limit = header.area_size - AREA_HEAD.size
+        self._slots = header.slots
+        self._free = list(range(header.slots - 1, -1, -1))
+
+    @classmethod
+    def create(
+        cls, directory: Path, incarnation: str, worker: int, slots: int = SLOTS, slot_size: int = SLOT_SIZE
+    ) -> "InflightTable":
+        """Make the table of a new incarnation of worker slot ``worker``. Raises ``OSError`` when the disk is full."""
+        header = TableHeader(worker, slots, slot_size, incarnation)
+        path = directory / f"{incarnation}{TABLE_SUFFIX}"
+        # Locked before it has its name: no recovery takes it for a dead worker's.
+        unnamed = directory / f".{incarnation}.new"
+        fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+        try:
+            try_lock(fd)
+            preallocate(fd, header.file_size)
+            os.pwrite(fd, header.pack(), 0)
+            unnamed.rename(path)
+            sync_directory(directory)
+        except OSError:
+            unnamed.unlink(missing_ok=True)
+            os.close(fd)
+            raise
+        return cls(path, header, fd)
+
+    def open(self, call_id: bytes, record: CallRecord, reservation: bytes) -> int:
+        """Write down a call before its reserve: the record it leaves if the worker dies, and what it will reserve.
+
+        Raises ``StoreUnavailable`` when every slot is taken, or the call does not fit in one.
+        """
+        payload = encode(record)
+        if len(payload) > self._record_limit or len(reservation) > RESERVATION_SIZE:
+            payload = self._fit(record, reservation)
+        try:
+            slot = self._free.pop()
+        except IndexError:
+            raise StoreUnavailable(f"all {self._slots} calls are in flight", reason="inflight_full") from None
+        table = self._map
+        at = self._first + slot * self._slot_size
+        start = at + SLOT_HEAD
+        end = start + len(reservation)
+        SLOT.pack_into(table, at, call_id, uuid7_time_us(call_id), 0, self.tally[0], len(reservation), 0)
+        table[start:end] = reservation
+        area = start + RESERVATION_SIZE
+        AREA_HEAD.pack_into(table, area, len(payload), crc32(payload))
+        area += AREA_HEAD.size
+        table[area : area + len(payload)] = payload
+        table[STATES_AT + slot] = _OPEN
+        return slot
+
+    def _fit(self, record: CallRecord, reservation: bytes) -> bytes:
+        """The record with its free texts cut. The figures and the reservation are never cut: then the call is refused."""
+        if len(reservation) > RESERVATION_SIZE:
+            raise StoreUnavailable(f"a reservation of {len(reservation)} bytes", reason="inflight_oversized")
+        try:
+            return encode_within(record, self._record_limit)
+        except ValueError as error:
+            raise StoreUnavailable(str(error), reason="inflight_oversized") from None
+
+    def reserved(self, slot: int, at_us: int, taken: bool = True) -> None:
+        """The reserve happened; ``at_us`` is ``Decision.at``. ``taken`` False: the store did not answer and policy let
+        the call pass, so there is nothing to give back.
+        """
+        at = self._first + slot * self._slot_size
+        _TIME.pack_into(self._map, at + AT_OFFSET, at_us)
+        if not taken:
+            _LENGTH.pack_into(self._map, at + RESERVATION_LENGTH_OFFSET, 0)
+        self._map[STATES_AT + slot] = _RESERVED
+
+    def sent(self, slot: int) -> None:
+        """The first byte is about to go upstream: from now on the call leaves a record."""
+        self._map[STATES_AT + slot] = _SENT
+
+    def checkpoint(self, slot: int, record: CallRecord) -> None:
+        """Replace the record by what the call would leave now; ``record.at_us`` is the checkpoint's time."""
+        payload = encode(record)
+        if len(payload) > self._record_limit:
+            payload = self._fit(record, b"")
+        table = self._map
+        at = self._first + slot * self._slot_size
+        other = 1 - table[at + AREA_OFFSET] % 2
+        area = at + SLOT_HEAD + RESERVATION_SIZE + other * self._area_size
+        AREA_HEAD.pack_into(table, area, len(payload), crc32(payload))
+        area += AREA_HEAD.size
+        table[area : area + len(payload)] = payload
+        _TIME.pack_into(table, at + SINCE_OFFSET, record.at_us)
+        table[at + AREA_OFFSET] = other + CHECKPOINTED
+
+    def settled(self, slot: int) -> None:
+        """Record appended and counters settled: a recovery leaves both alone."""
+        self._map[STATES_AT + slot] = _SETTLED
+
+    def close(self, slot: int) -> None:
+        """The client has its last byte; the slot is free."""
+        self._map[STATES_AT + slot] = 0
+        self._free.append(slot)
+
+    @property
+    def open_slots(self) -> int:
+        """How many calls are in flight."""
+        return self._slots - len(self._free)
+
+    def oldest_open_us(self) -> int | None:
+        """When the longest-open call began, or was last checkpointed; None when none is open (SEMANTICS §29)."""
+        return oldest_open(self._map, self._first, self._slot_size, self._slots)
+
+    def remove(self) -> None:
+        """Let go of the table at the worker's end. With calls still open it stays, for recovery to find."""
+        if not self.open_slots:
+            retire(self._path, self.incarnation, self.tally[0])
+        self.detach()
+
+    def detach(self) -> None:
+        """Close the map and the lock, as the worker's death would."""
+        self.tally.release()
+        self._view.release()
+        self._map.close()
+        os.close(self._fd)
+
+
+def retire(path: Path, incarnation: str, appended: int) -> None:
+    """Leave of a table only the count of its frames, for ``reconcile`` (SEMANTICS §30)."""
+    replace_file(path.with_name(incarnation + DONE_SUFFIX), str(appended).encode())
+    path.unlink(missing_ok=True)
+
+
+def oldest_open(table: mmap.mmap | bytes, first: int, slot_size: int, slots: int) -> int | None:
+    """The earliest ``since`` of the slots in use. Read while the worker writes: each is whole, together they drift."""
+    states = table[STATES_AT : STATES_AT + slots]
+    used = (slot for slot, state in enumerate(states) if state)
+    return min((_TIME.unpack_from(table, first + slot * slot_size + SINCE_OFFSET)[0] for slot in used), default=None)

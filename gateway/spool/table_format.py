@@ -1,0 +1,89 @@
+"""The form of an in-flight table: a header, one state byte a slot, then the slots (SEMANTICS §3).
+
+Header ``{magic, format, worker, slots, slot size, incarnation, crc}``, then the words that change: frames appended, and the
+incarnation that recovers the table. A slot is ``{call id, since, at, floor, area, reservation length}``, the packed
+reservation, and two areas ``{length, crc32, packed record}``: one holds while the other is rewritten. Native byte
+order: a table is read on the machine that wrote it.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+from zlib import crc32
+
+MAGIC = b"GWFLIGHT"
+FORMAT = 1
+READABLE_FORMATS = frozenset({FORMAT})
+HEADER_SIZE = 4096
+STATES_AT = HEADER_SIZE
+SLOT_SIZE = 4096
+SLOTS = 4096
+TALLY_AT = 512
+RECOVERER_AT = 1024
+NAME_SIZE = 128
+
+_HEADER = Struct("=8sHHIII128s")
+_CRC = Struct("=I")
+SLOT = Struct("=16sqqqIB3x")  # call id, since_us, at_us, floor, reservation length, area
+SINCE_OFFSET = 16
+AT_OFFSET = 24
+RESERVATION_LENGTH_OFFSET = 40
+AREA_OFFSET = 44
+CHECKPOINTED = 2
+"""Added to the area's number when the record in it is a checkpoint's."""
+SLOT_HEAD = 64
+AREA_HEAD = Struct("=II")
+RESERVATION_SIZE = 1280
+
+
+class State(IntEnum):
+    """How far a call has come; one byte, written last, so that a slot is never half in a state."""
+
+    FREE = 0
+    OPEN = 1  # the reserve may or may not have happened
+    RESERVED = 2
+    SENT = 3  # the upstream may have seen the call
+    SETTLED = 4  # record written, counters settled: only the last byte is missing
+
+
+@dataclass(frozen=True, slots=True)
+class TableHeader:
+    """What never changes in a table."""
+
+    worker: int
+    slots: int
+    slot_size: int
+    incarnation: str
+    format: int = FORMAT
+
+    def pack(self) -> bytes:
+        name = self.incarnation.encode()
+        if len(name) > NAME_SIZE:
+            raise ValueError(f"incarnation longer than {NAME_SIZE} bytes")
+        fields = _HEADER.pack(MAGIC, self.format, 0, self.worker, self.slots, self.slot_size, name)
+        return fields + _CRC.pack(crc32(fields))
+
+    @property
+    def slots_at(self) -> int:
+        """Where the first slot starts: behind the states, on a page of its own."""
+        return STATES_AT + (self.slots + 4095) // 4096 * 4096
+
+    @property
+    def file_size(self) -> int:
+        return self.slots_at + self.slots * self.slot_size
+
+    @property
+    def area_size(self) -> int:
+        """Bytes of one record area, its head included."""
+        return (self.slot_size - SLOT_HEAD - RESERVATION_SIZE) // 16 * 8
+
+
+def unpack_table_header(data: bytes) -> TableHeader | None:
+    """The header; None for damage. One of an unknown format is returned: the caller refuses it."""
+    if len(data) < _HEADER.size + _CRC.size:
+        return None
+    magic, version, _, worker, slots, slot_size, name = _HEADER.unpack_from(data)
+    (checksum,) = _CRC.unpack_from(data, _HEADER.size)
+    if magic != MAGIC or checksum != crc32(data[: _HEADER.size]):
+        return None
+    return TableHeader(worker, slots, slot_size, name.rstrip(b"\0").decode(), version)
