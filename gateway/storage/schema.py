@@ -45,6 +45,7 @@ keys = sa.Table(
     sa.Column("created_us", Us, nullable=False),
     sa.Column("expires_us", Us),
     sa.Column("revoked_us", Us),
+    sa.Column("revoke_reason", sa.Text, nullable=False, server_default=""),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("hint", sa.Text, nullable=False),
     sa.Column("last_used_us", Us),
@@ -194,9 +195,7 @@ calls = sa.Table(
     sa.Index("calls_by_time", "at_us"),
 )
 # Checkpoint parts are few: counting distinct calls reads them from here (SEMANTICS §5).
-sa.Index(
-    "calls_parts", calls.c.tenant, calls.c.id, sqlite_where=calls.c.part > 0, postgresql_where=calls.c.part > 0
-)
+sa.Index("calls_parts", calls.c.tenant, calls.c.id, sqlite_where=calls.c.part > 0, postgresql_where=calls.c.part > 0)
 
 # Quarter hours in UTC (SEMANTICS §27), clustered so that one tenant's period is one range.
 rollups = sa.Table(

@@ -1,0 +1,87 @@
+"""Rollups: sums of records per quarter hour in UTC, and latency histograms (SEMANTICS §27).
+
+Sums are plain additions, so the order, grouping and lateness of records cannot change them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.clock import MINUTE_US
+from gateway.metering.record import CallRecord
+
+QUARTER_US = 15 * MINUTE_US
+
+LATENCY_BOUNDS_US = tuple(ms * 1000 for ms in (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
+"""Upper bounds of the histogram's buckets, inclusive; one more bucket holds what is slower."""
+
+LATENCY_BUCKETS = len(LATENCY_BOUNDS_US) + 1
+
+CellKey = tuple[str, int, str, str, int]
+"""Tenant, quarter hour (its start in microseconds), key, route, status class (0 when there was no answer)."""
+
+UnitKey = tuple[str, int, str, str, int, str]
+"""The same and a meter."""
+
+
+def quarter_of(at_us: int) -> int:
+    """The start of the quarter hour that holds an instant."""
+    return at_us - at_us % QUARTER_US
+
+
+@dataclass(slots=True)
+class Rollup:
+    """Sums of many records, ready to be added to the stored ones.
+
+    ``cells`` hold [calls, billable calls, request bytes, response bytes, latency buckets …]; ``units`` hold
+    [units of billable records, quota units of counted records]. Only final parts are calls (SEMANTICS §5).
+    """
+
+    cells: dict[CellKey, list[int]] = field(default_factory=dict)
+    units: dict[UnitKey, list[int]] = field(default_factory=dict)
+
+    def add(self, record: CallRecord) -> None:
+        """Add one record."""
+        at_us = record.at_us
+        key = (record.tenant, at_us - at_us % QUARTER_US, record.key, record.route, record.status // 100)
+        cell = self.cells.get(key)
+        if cell is None:
+            cell = self.cells[key] = [0] * (4 + LATENCY_BUCKETS)
+        billable = record.billable
+        if not record.part:
+            cell[0] += 1
+            cell[1] += billable
+            cell[4 + bisect_left(LATENCY_BOUNDS_US, record.duration_us)] += 1
+        cell[2] += record.request_bytes
+        cell[3] += record.response_bytes
+        if billable:
+            self._add_units(key, record.units, 0)
+        if record.counted:
+            self._add_units(key, record.quota_units, 1)
+
+    def _add_units(self, key: CellKey, amounts: dict[str, int], place: int) -> None:
+        for meter, amount in amounts.items():
+            unit_key = (*key, meter)
+            sums = self.units.get(unit_key)
+            if sums is None:
+                sums = self.units[unit_key] = [0, 0]
+            sums[place] += amount
+
+
+def quantile(histogram: Sequence[int], share: float) -> int | None:
+    """The latency in microseconds that ``share`` of the calls do not exceed, linear within its bucket.
+
+    None without calls. The open last bucket answers with its lower bound.
+    """
+    total = sum(histogram)
+    if not total:
+        return None
+    rank, below = share * total, 0
+    for index, count in enumerate(histogram):
+        if count and below + count >= rank:
+            low = LATENCY_BOUNDS_US[index - 1] if index else 0
+            if index == len(LATENCY_BOUNDS_US):
+                return low
+            return round(low + (LATENCY_BOUNDS_US[index] - low) * max(0.0, rank - below) / count)
+        below += count
+    return LATENCY_BOUNDS_US[-1]

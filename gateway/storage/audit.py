@@ -1,0 +1,49 @@
+"""The audit log: who did what, append-only."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.storage import schema
+from gateway.storage.engine import Database
+from gateway.storage.ports import Scope
+from gateway.storage.scoping import must_own, within
+from gateway.storage.values import AuditEntry, Page
+
+
+async def insert_audit(connection: AsyncConnection, entry: AuditEntry) -> None:
+    """Write an entry in the transaction of what it tells about."""
+    values = {
+        "at_us": entry.at_us,
+        "actor": entry.actor,
+        "action": entry.action,
+        "target": entry.target,
+        "tenant": entry.tenant,
+        "detail": entry.detail,
+    }
+    await connection.execute(sa.insert(schema.audit).values(**values))
+
+
+class Audit:
+    """The repository of audit entries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, scope: Scope, entry: AuditEntry) -> None:
+        """Write one entry."""
+        must_own(scope, entry.tenant)
+        async with self._database.write() as connection:
+            await insert_audit(connection, entry)
+
+    async def list(self, scope: Scope, limit: int = 50, after: str | None = None) -> Page[AuditEntry]:
+        """Entries, newest first."""
+        table = schema.audit
+        query = sa.select(table).where(within(scope, table.c.tenant)).order_by(table.c.id.desc()).limit(limit + 1)
+        if after is not None:
+            query = query.where(table.c.id < int(after))
+        async with self._database.read() as connection:
+            found = [
+                AuditEntry(row.at_us, row.actor, row.action, row.target, row.tenant, row.detail, row.id)
+                for row in await connection.execute(query)
+            ]
+        return Page(tuple(found[:limit]), str(found[limit - 1].id) if len(found) > limit else None)

@@ -1,0 +1,105 @@
+"""Reading single calls: lists newest first by keyset, counts, ids."""
+
+import json
+
+import sqlalchemy as sa
+
+from gateway.errors import GatewayError
+from gateway.storage import schema
+from gateway.storage.engine import Database
+from gateway.storage.ports import Scope
+from gateway.storage.rows import AnyRow
+from gateway.storage.scoping import within
+from gateway.storage.values import CallFilter, CallRow, Page
+
+ANY_CALL = CallFilter()
+
+_FIELDS = [name for name in schema.calls.columns.keys() if name not in ("source", "sequence")]  # noqa: SIM118
+_COLUMNS = [schema.calls.c[name] for name in _FIELDS]
+
+
+def call_of(row: AnyRow) -> CallRow:
+    """A row of ``calls``."""
+    values = row._asdict()
+    values["units"] = json.loads(row.units)
+    values["quota_units"] = values["units"] if row.quota_units is None else json.loads(row.quota_units)
+    return CallRow(**values)
+
+
+def conditions(scope: Scope, wanted: CallFilter) -> list[sa.ColumnElement[bool]]:
+    """What a filter asks of a row, inside the scope."""
+    table = schema.calls
+    found = [within(scope, table.c.tenant)]
+    for column, text in (
+        (table.c.tenant, wanted.tenant),
+        (table.c.key, wanted.key),
+        (table.c.route, wanted.route),
+        (table.c.outcome, wanted.outcome),
+    ):
+        if text:
+            found.append(column == text)
+    if 0 < wanted.status < 10:
+        found.append(table.c.status.between(wanted.status * 100, wanted.status * 100 + 99))
+    elif wanted.status:
+        found.append(table.c.status == wanted.status)
+    if wanted.since_us is not None:
+        found.append(table.c.at_us >= wanted.since_us)
+    if wanted.until_us is not None:
+        found.append(table.c.at_us < wanted.until_us)
+    return found
+
+
+class CallReads:
+    """The ledger's single rows."""
+
+    _database: Database
+
+    async def calls(
+        self, scope: Scope, wanted: CallFilter = ANY_CALL, limit: int = 50, after: str | None = None
+    ) -> Page[CallRow]:
+        """Rows newest first. Pages neither repeat nor miss a row while new calls come in."""
+        table = schema.calls
+        query = sa.select(*_COLUMNS).where(*conditions(scope, wanted))
+        if after is not None:
+            query = query.where(sa.tuple_(table.c.at_us, table.c.posting) < _cursor(after))
+        query = query.order_by(table.c.at_us.desc(), table.c.posting.desc()).limit(limit + 1)
+        async with self._database.read() as connection:
+            rows = [call_of(row) for row in await connection.execute(query)]
+        more = f"{rows[limit - 1].at_us}.{rows[limit - 1].posting}" if len(rows) > limit else None
+        return Page(tuple(rows[:limit]), more)
+
+    async def call(self, scope: Scope, id: bytes) -> list[CallRow]:
+        """The parts of one call, the final one first; empty when there is none within the scope."""
+        table = schema.calls
+        query = sa.select(*_COLUMNS).where(table.c.id == id, within(scope, table.c.tenant)).order_by(table.c.part)
+        async with self._database.read() as connection:
+            return [call_of(row) for row in await connection.execute(query)]
+
+    async def count_calls(self, scope: Scope, wanted: CallFilter = ANY_CALL) -> int:
+        """How many distinct calls have a row."""
+        table = schema.calls
+        matching = conditions(scope, wanted)
+        rows = sa.select(sa.func.count()).select_from(table).where(*matching)
+        # Parts are few, and have their own index: calls = final rows + calls known by their parts only.
+        parts = sa.select(sa.func.count(), sa.func.count(sa.distinct(table.c.id))).where(table.c.part > 0, *matching)
+        final = table.alias("final")
+        ended = sa.select(sa.literal(1)).where(final.c.id == table.c.id, final.c.part == 0).exists()
+        both = sa.select(sa.func.count(sa.distinct(table.c.id))).where(table.c.part > 0, ended, *matching)
+        async with self._database.read() as connection:
+            total = (await connection.execute(rows)).scalar_one()
+            part_rows, part_calls = (await connection.execute(parts)).one()
+            ended_calls = (await connection.execute(both)).scalar_one() if part_rows else 0
+        return int(total - part_rows + part_calls - ended_calls)
+
+    async def ids(self, scope: Scope, wanted: CallFilter = ANY_CALL) -> set[bytes]:
+        """The ids of all matching calls: for comparing sets, not for pages."""
+        query = sa.select(schema.calls.c.id).where(*conditions(scope, wanted))
+        async with self._database.read() as connection:
+            return set((await connection.execute(query)).scalars())
+
+
+def _cursor(text: str) -> sa.Tuple:
+    at_us, _, posting = text.partition(".")
+    if not (at_us.isascii() and at_us.isdigit() and posting.isascii() and posting.isdigit() and len(text) < 40):
+        raise GatewayError("after: not a cursor of this list")
+    return sa.tuple_(sa.literal(int(at_us)), sa.literal(int(posting)))

@@ -1,0 +1,104 @@
+"""Bringing a database to this code's schema: under a lock, all or nothing, and never back (issue of older binaries)."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from gateway.errors import GatewayError
+from gateway.storage.engine import Database, create_engine
+from gateway.storage.schema import REVISION
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class SchemaTooNew(GatewayError):
+    """The database was written by a newer gateway."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"the database has schema {found}, this gateway knows up to {REVISION}: "
+            "start the newer gateway again, or restore the backup made before the upgrade"
+        )
+
+
+class SchemaTooOld(GatewayError):
+    """The database needs a migration first."""
+
+    def __init__(self, found: str | None) -> None:
+        super().__init__(f"the database has schema {found or 'none'}, needs {REVISION}: run `gateway migrate`")
+
+
+async def revision_of(database: Database) -> str | None:
+    """The schema a database has; None when it is empty."""
+    async with database.read() as connection:
+        names = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
+        if "alembic_version" not in names:
+            if names:
+                raise GatewayError(f"{database.path} is a database of something else: choose another file")
+            return None
+        row = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).first()
+    return str(row[0]) if row else None
+
+
+def check(found: str | None) -> None:
+    """Raise unless this code can work with the schema."""
+    if found == REVISION:
+        return
+    if found is not None and found > REVISION:  # revisions are four digits
+        raise SchemaTooNew(found)
+    raise SchemaTooOld(found)
+
+
+async def migrate(path: Path) -> tuple[str | None, str]:
+    """Upgrade the SQLite database at ``path``, making it when missing; returns the schema before and after.
+
+    Safe with several processes starting at once: one does the work, the others find it done. Raises ``SchemaTooNew``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = _lock(path)
+    await asyncio.to_thread(lock.__enter__)
+    try:
+        return await _migrate_locked(path)
+    finally:
+        lock.__exit__(None, None, None)
+
+
+async def _migrate_locked(path: Path) -> tuple[str | None, str]:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # accounts are in it: not for others' eyes
+    database = Database(create_engine(path), path)
+    try:
+        found = await revision_of(database)
+        try:
+            check(found)
+        except SchemaTooOld:
+            async with database.write() as connection:
+                await connection.run_sync(_upgrade)
+        return found, REVISION
+    finally:
+        await database.close()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    # Alembic is slow to import, and most starts need none of it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,217 @@
+"""Posting batches to the ledger on SQLite, and the marks that tell how far it is (SEMANTICS §26, §29).
+
+The bulk path uses the plain driver in a thread of its own: one connection, one writer.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+import sqlalchemy as sa
+
+from gateway.metering.ports import Frame
+from gateway.storage import schema
+from gateway.storage.batch import Batch, Poison, build, check_sequence
+from gateway.storage.engine import Database, connect_raw, store_errors
+from gateway.storage.ports import Scope
+from gateway.storage.scoping import platform_only
+from gateway.storage.values import HostMark
+
+logger = logging.getLogger(__name__)
+
+_LOGGED_POISON = 20
+
+# What a single bad row raises; anything else is the store's trouble and concerns the whole batch.
+_ROW_ERRORS = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError, UnicodeError)
+
+
+def _insert(table: sa.Table, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+
+
+def _add(table: sa.Table) -> str:
+    """An insert that adds its sums to a row that is there."""
+    identity = [column.name for column in table.primary_key]
+    sums = [column.name for column in table.columns if not column.primary_key]
+    added = ", ".join(f"{name} = {name} + excluded.{name}" for name in sums)
+    return f"{_insert(table, [*identity, *sums])} ON CONFLICT ({', '.join(identity)}) DO UPDATE SET {added}"
+
+
+INSERT_CALL = _insert(schema.calls, schema.calls.columns.keys())
+INSERT_QUARANTINE = _insert(schema.quarantine, ("incarnation", "sequence", "reason", "payload"))
+ADD_CELL = _add(schema.rollups)
+ADD_UNITS = _add(schema.rollup_units)
+ADD_REFUSALS = _add(schema.refusals)
+TOUCH_KEY = "UPDATE keys SET last_used_us = max(coalesce(last_used_us, 0), ?) WHERE tenant = ? AND id = ?"
+MOVE_CURSOR = (
+    "UPDATE cursors SET sequence = ?, calls = calls + ?, refusals = refusals + ?, quarantined = quarantined + ? "
+    "WHERE incarnation = ? AND sequence = ?"
+)
+
+
+class SqliteWriter:
+    """The one posting connection. Not for use from several threads at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = connect_raw(database.path)
+        self._connection.execute("PRAGMA wal_autocheckpoint=4000").close()
+
+    def post(self, incarnation: str, frames: Sequence[Frame]) -> int:
+        """One batch in one transaction; returns the cursor after it."""
+        try:
+            return self._post(incarnation, frames, None)
+        except _ROW_ERRORS:
+            skip = self._isolate(incarnation, frames)
+            if not skip:
+                raise
+            return self._post(incarnation, frames, skip)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _post(self, incarnation: str, frames: Sequence[Frame], skip: dict[int, str] | None) -> int:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            number, cursor = self._cursor(incarnation)
+            if frames[0].position.sequence != cursor + 1:
+                connection.execute("ROLLBACK")
+                return cursor
+            batch = build(frames, number, self._head(), skip)
+            self._write(incarnation, batch)
+            last = frames[-1].position.sequence
+            counts = (len(batch.rows), batch.refusal_frames, len(batch.poison))
+            moved = connection.execute(MOVE_CURSOR, (last, *counts, incarnation, cursor))
+            assert moved.rowcount == 1, "the write lock holds the cursor still"
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        _report(batch.poison)
+        return last
+
+    def _cursor(self, incarnation: str) -> tuple[int, int]:
+        """The incarnation's number and cursor, made when it is new."""
+        query = "SELECT number, sequence FROM cursors WHERE incarnation = ?"
+        row = self._connection.execute(query, (incarnation,)).fetchone()
+        if row is None:
+            (number,) = self._connection.execute("SELECT coalesce(max(number), 0) + 1 FROM cursors").fetchone()
+            insert = _insert(schema.cursors, ("incarnation", "number", "sequence", "calls", "refusals", "quarantined"))
+            self._connection.execute(insert, (incarnation, number, 0, 0, 0, 0))
+            row = (number, 0)
+        return cast(tuple[int, int], row)
+
+    def _head(self) -> int:
+        row = self._connection.execute("SELECT sequence FROM heads WHERE name = 'ledger'").fetchone()
+        return cast(int, row[0])
+
+    def _write(self, incarnation: str, batch: Batch) -> None:
+        connection, rollup = self._connection, batch.rollup
+        connection.executemany(INSERT_CALL, batch.rows)
+        connection.executemany(ADD_CELL, [(*key, *sums) for key, sums in rollup.cells.items()])
+        connection.executemany(ADD_UNITS, [(*key, *sums) for key, sums in rollup.units.items()])
+        connection.executemany(ADD_REFUSALS, [(*key, count) for key, count in batch.refusals.items()])
+        connection.executemany(TOUCH_KEY, [(at_us, *key) for key, at_us in batch.last_used.items()])
+        poison = [(incarnation, bad.frame.position.sequence, bad.reason, bad.frame.payload) for bad in batch.poison]
+        connection.executemany(INSERT_QUARANTINE, poison)
+        connection.execute("UPDATE heads SET sequence = sequence + ? WHERE name = 'ledger'", (len(batch.rows),))
+
+    def _isolate(self, incarnation: str, frames: Sequence[Frame]) -> dict[int, str]:
+        """Which frames of a failed batch cannot be posted, by trying their rows one by one and taking all back."""
+        skip: dict[int, str] = {}
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            number, _ = self._cursor(incarnation)
+            for row in build(frames, number, self._head()).rows:
+                try:
+                    connection.execute(INSERT_CALL, row)
+                except _ROW_ERRORS as error:
+                    skip[cast(int, row[2])] = f"refused by the ledger: {error}"
+        finally:
+            connection.execute("ROLLBACK")
+        return skip
+
+
+def _report(poison: Sequence[Poison]) -> None:
+    for bad in poison[:_LOGGED_POISON]:
+        facts = {"position": str(bad.frame.position), "reason": bad.reason}
+        logger.error("record set aside in quarantine", extra=facts)
+    if len(poison) > _LOGGED_POISON:
+        logger.error("more records set aside in quarantine", extra={"count": len(poison) - _LOGGED_POISON})
+
+
+class Posting:
+    """The ledger's writing side."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer: SqliteWriter | None = None
+        self._thread = ThreadPoolExecutor(1, "ledger")
+
+    async def post(self, incarnation: str, frames: Sequence[Frame]) -> int:
+        """Post one batch and move its cursor in the same transaction; returns where the cursor stands.
+
+        A batch that does not start right after its cursor is skipped whole. Records that cannot become rows go to
+        quarantine, and are logged. Raises ``StoreUnavailable``; then nothing is written.
+        """
+        if not frames:
+            raise ValueError("an empty batch")
+        check_sequence(incarnation, frames)
+        with store_errors():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._post, incarnation, frames)
+
+    def _post(self, incarnation: str, frames: Sequence[Frame]) -> int:
+        if self._writer is None:
+            self._writer = SqliteWriter(self._database)
+        return self._writer.post(incarnation, frames)
+
+    async def cursors(self, scope: Scope) -> dict[str, int]:
+        """How far each incarnation is posted."""
+        platform_only(scope)
+        table = schema.cursors
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(table.c.incarnation, table.c.sequence))
+            return {row.incarnation: row.sequence for row in rows}
+
+    async def posting_sequence(self, scope: Scope) -> int:
+        """The newest posting: it moves with every batch that has calls."""
+        platform_only(scope)
+        query = sa.select(schema.heads.c.sequence).where(schema.heads.c.name == "ledger")
+        async with self._database.read() as connection:
+            return cast(int, (await connection.execute(query)).scalar_one())
+
+    async def mark_host(self, scope: Scope, host: str, complete_until_us: int, now_us: int) -> None:
+        """Note that everything of a host before ``complete_until_us`` is posted; the mark never moves back."""
+        platform_only(scope)
+        table = schema.hosts
+        later = sa.case((table.c.complete_until_us > complete_until_us, table.c.complete_until_us))
+        values = {"complete_until_us": sa.func.coalesce(later, complete_until_us), "reported_us": now_us}
+        async with self._database.write() as connection:
+            updated = await connection.execute(sa.update(table).where(table.c.host == host).values(**values))
+            if not updated.rowcount:
+                row = {"host": host, "complete_until_us": complete_until_us, "reported_us": now_us}
+                await connection.execute(sa.insert(table).values(**row))
+
+    async def hosts(self, scope: Scope) -> list[HostMark]:
+        """Every host's mark; one that reported long ago is silent and holds ``complete_until`` back."""
+        platform_only(scope)
+        table = schema.hosts
+        async with self._database.read() as connection:
+            rows = await connection.execute(sa.select(table).order_by(table.c.host))
+            return [HostMark(row.host, row.complete_until_us, row.reported_us) for row in rows]
+
+    async def complete_until(self, scope: Scope) -> int:
+        """The instant before which the ledger is complete, in microseconds; 0 when nothing was ever shipped."""
+        return min((mark.complete_until_us for mark in await self.hosts(scope)), default=0)
+
+    async def close(self) -> None:
+        """Let a batch under way end, and close the connection."""
+        self._thread.shutdown(wait=True)
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

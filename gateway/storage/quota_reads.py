@@ -1,0 +1,93 @@
+"""What the ledger knows of a quota counter: sums and rows of counted units (SEMANTICS §16, §19)."""
+
+import json
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from gateway.storage import schema
+from gateway.storage.engine import Database
+from gateway.storage.ports import Scope
+from gateway.storage.scoping import platform_only
+from gateway.storage.slices import Span, slices
+
+
+class QuotaReads:
+    """The ledger's side of the counters; platform only, the tenant is an argument."""
+
+    _database: Database
+
+    async def quota_sums(
+        self,
+        scope: Scope,
+        tenant: str,
+        meter: str,
+        start_us: int,
+        end_us: int,
+        key: str | None = None,
+        routes: Sequence[str] = (),
+        address: bytes | None = None,
+    ) -> int:
+        """The exact sum of a meter's quota units in ``[start_us, end_us)``.
+
+        Whole quarter hours come from rollups, ragged ends from rows. No ``key`` and no ``routes`` mean all; with
+        ``address`` (a keyed hash) everything comes from rows, since rollups do not know addresses.
+        """
+        platform_only(scope)
+        cut = slices(start_us, end_us, rollups=address is None)
+        total = 0
+        async with self._database.read() as connection:
+            if cut.quarters:
+                table = schema.rollup_units
+                query = sa.select(sa.func.coalesce(sa.func.sum(table.c.quota_units), 0)).where(
+                    table.c.tenant == tenant, table.c.meter == meter, cut.quarters.holds(table.c.quarter_us)
+                )
+                query = query.where(*_narrow(table, key, routes))
+                total += int((await connection.execute(query)).scalar_one())
+            for span in cut.rows:
+                units = _quota_units()
+                grouped = sa.select(units, sa.func.count()).where(*_counted(tenant, span, key, routes, address))
+                for text, count in await connection.execute(grouped.group_by(units)):
+                    total += json.loads(text).get(meter, 0) * count
+        return total
+
+    async def quota_rows(
+        self,
+        scope: Scope,
+        tenant: str,
+        meter: str,
+        start_us: int,
+        end_us: int,
+        key: str | None = None,
+        routes: Sequence[str] = (),
+        address: bytes | None = None,
+    ) -> list[tuple[int, int]]:
+        """``(at_us, units)`` of every counted row of a meter in ``[start_us, end_us)``, oldest first."""
+        platform_only(scope)
+        table = schema.calls
+        where = _counted(tenant, Span(start_us, end_us), key, routes, address)
+        query = sa.select(table.c.at_us, _quota_units()).where(*where).order_by(table.c.at_us, table.c.posting)
+        async with self._database.read() as connection:
+            rows = [(at_us, json.loads(text).get(meter, 0)) for at_us, text in await connection.execute(query)]
+        return [(at_us, units) for at_us, units in rows if units]
+
+
+def _quota_units() -> sa.ColumnElement[str]:
+    return sa.func.coalesce(schema.calls.c.quota_units, schema.calls.c.units)
+
+
+def _narrow(table: sa.Table, key: str | None, routes: Sequence[str]) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if key is not None:
+        found.append(table.c.key == key)
+    if routes:
+        found.append(table.c.route.in_(routes))
+    return found
+
+
+def _counted(
+    tenant: str, span: Span, key: str | None, routes: Sequence[str], address: bytes | None
+) -> list[sa.ColumnElement[bool]]:
+    table = schema.calls
+    found = [table.c.tenant == tenant, span.holds(table.c.at_us), table.c.counted, *_narrow(table, key, routes)]
+    return found if address is None else [*found, table.c.address_hash == address]

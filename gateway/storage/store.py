@@ -1,0 +1,55 @@
+"""Opening the store: one door to all repositories."""
+
+from pathlib import Path
+
+from gateway.storage.audit import Audit
+from gateway.storage.changes import Changes
+from gateway.storage.engine import Database, create_engine, sqlite_path
+from gateway.storage.keys import Keys
+from gateway.storage.ledger import Ledger
+from gateway.storage.migrate import SchemaTooOld, check, revision_of
+from gateway.storage.migrate import migrate as upgrade
+from gateway.storage.people import People
+from gateway.storage.tenants import Tenants
+
+
+class Store:
+    """The repositories over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.tenants = Tenants(database)
+        self.keys = Keys(database)
+        self.changes = Changes(database)
+        self.people = People(database)
+        self.audit = Audit(database)
+        self.ledger = Ledger(database)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.ledger.close()
+        await self._database.close()
+
+
+async def open_store(url: str, folder: Path, *, migrate: bool = True) -> Store:
+    """Open the store at ``url`` (relative paths are relative to ``folder``), upgrading its schema unless told not to.
+
+    Raises ``SchemaTooNew``, and ``SchemaTooOld`` when the schema may not be upgraded here.
+    """
+    path = sqlite_path(url, folder)
+    if not path.exists():
+        if not migrate:
+            raise SchemaTooOld(None)
+        await upgrade(path)
+    database = Database(create_engine(path), path)
+    try:
+        try:
+            check(await revision_of(database))
+        except SchemaTooOld:
+            if not migrate:
+                raise
+            await upgrade(path)
+    except BaseException:
+        await database.close()
+        raise
+    return Store(database)

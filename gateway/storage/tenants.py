@@ -1,0 +1,77 @@
+"""Tenants: those that YAML owns and those made by command, API or UI (SEMANTICS §32)."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from gateway.storage import schema
+from gateway.storage.audit import insert_audit
+from gateway.storage.changes import append_changes
+from gateway.storage.engine import Conflict, Database
+from gateway.storage.ports import Scope
+from gateway.storage.rows import tenant_of, tenant_values
+from gateway.storage.scoping import platform_only, within
+from gateway.storage.values import AuditEntry, Page
+from gateway.storage.yaml_sync import sync
+from gateway.tenants.model import Key, Tenant, TenantStatus
+
+
+class Tenants:
+    """The repository of tenants."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def sync_yaml(self, scope: Scope, tenants: Sequence[Tenant], keys: Sequence[Key], now_us: int) -> int:
+        """Make YAML-owned tenants and keys equal to the files; returns the newest change sequence.
+
+        Vanished tenants are closed and vanished keys revoked; both come back when listed again. Raises ``Conflict``,
+        and changes nothing, when an id has another owner.
+        """
+        platform_only(scope)
+        async with self._database.write() as connection:
+            return await sync(connection, tenants, keys, now_us)
+
+    async def get(self, scope: Scope, id: str) -> Tenant | None:
+        """One tenant; None when there is none within the scope."""
+        table = schema.tenants
+        query = sa.select(table).where(table.c.id == id, within(scope, table.c.id))
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return tenant_of(row) if row else None
+
+    async def list(self, scope: Scope, limit: int = 50, after: str | None = None) -> Page[Tenant]:
+        """Tenants by id, closed ones too."""
+        table = schema.tenants
+        query = sa.select(table).where(within(scope, table.c.id)).order_by(table.c.id).limit(limit + 1)
+        if after is not None:
+            query = query.where(table.c.id > after)
+        async with self._database.read() as connection:
+            found = [tenant_of(row) for row in await connection.execute(query)]
+        return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+    async def create(self, scope: Scope, tenant: Tenant, now_us: int) -> int:
+        """Add a tenant; returns the change sequence. Raises ``Conflict`` when the id exists."""
+        platform_only(scope)
+        values = tenant_values(tenant) | {"status": tenant.status, "created_us": now_us}
+        async with self._database.write() as connection:
+            exists = sa.select(schema.tenants.c.id).where(schema.tenants.c.id == tenant.id)
+            if (await connection.execute(exists)).first():
+                raise Conflict(f"tenant {tenant.id} exists already")
+            await connection.execute(sa.insert(schema.tenants).values(**values))
+            return await append_changes(connection, [("tenant", tenant.id, tenant.id)])
+
+    async def set_status(self, scope: Scope, id: str, status: TenantStatus, now_us: int, actor: str) -> int | None:
+        """Suspend, reopen or close a tenant, audited; returns the change sequence, None when there is no such tenant.
+
+        A status set here stays when the YAML is loaded again: the store owns state.
+        """
+        platform_only(scope)
+        table = schema.tenants
+        change = sa.update(table).where(table.c.id == id).values(status=status, status_reason=f"set by {actor}")
+        async with self._database.write() as connection:
+            if not (await connection.execute(change)).rowcount:
+                return None
+            entry = AuditEntry(now_us, actor, f"tenant.{status}", id, tenant=id)
+            await insert_audit(connection, entry)
+            return await append_changes(connection, [("tenant", id, id)])
