@@ -12,16 +12,30 @@ from gateway.config.yaml_tree import FieldPath, Mark, Tree, dotted, read_yaml
 from gateway.errors import ConfigError, Fault
 
 MAX_FILE_BYTES = 64 << 20
+Stamp = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp:
+    """What tells that a file changed: time, size, inode (editors that rename give a new one); zeros when missing."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """All files as one document. ``files`` are those that were looked for, whether or not they could be read."""
+    """All files as one document.
+
+    ``files`` are those that were looked for, whether or not they could be read; ``stamps`` how they were before.
+    """
 
     folder: Path
     document: dict[str, object]
     tree: Tree
     files: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
 
 
 def load(path: Path, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Snapshot:
@@ -47,13 +61,13 @@ def compile_resolved(resolved: Resolved) -> Snapshot:
 def resolve(path: Path, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Resolved:
     """Read ``path`` and what it includes; faults are collected in the tree, nothing is raised."""
     folder = path.resolve().parent
+    files, stamps = [path], [stamp(path)]
     tree = _read(path, environ)
-    files = [path]
     if not isinstance(tree.value, dict):
         if not tree.faults:
             found = "is empty" if tree.value is None else "must hold a map of fields"
             tree.faults.append(Fault(str(path), 0, "", f"the configuration {found}"))
-        return Resolved(folder, {}, tree, (path,))
+        return Resolved(folder, {}, tree, (path,), tuple(stamps))
     document: dict[str, object] = dict(tree.value)
     for index, name in enumerate(_included(document.pop("include", None), tree)):
         included = path.parent / name
@@ -61,6 +75,7 @@ def resolve(path: Path, environ: Mapping[str, str], overrides: Mapping[str, obje
             tree.faults.append(_at(tree, ("include", index), f"{name} is included twice"))
             continue
         files.append(included)
+        stamps.append(stamp(included))
         part = _read(included, environ)
         if part.value is None and part.faults and part.faults[0].line == 0:
             tree.faults.append(_at(tree, ("include", index), part.faults[0].message))
@@ -69,7 +84,7 @@ def resolve(path: Path, environ: Mapping[str, str], overrides: Mapping[str, obje
         _merge(document, tree, part, str(included))
     for name, value in (overrides or {}).items():
         _override(document, tree, tuple(name.split(".")), value)
-    return Resolved(folder, with_defaults(document), tree, tuple(files))
+    return Resolved(folder, with_defaults(document), tree, tuple(files), tuple(stamps))
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> Tree:

@@ -1,0 +1,62 @@
+"""Who may call, at this moment: the configuration's tenants and keys with the store's laid over them.
+
+Ownership is per field (SEMANTICS §32): the YAML owns the tenants and keys it lists, the store owns their status and
+all others. A tenant that the store knows from an earlier YAML and the present one does not list is closed.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gateway.config.snapshot import Snapshot
+from gateway.runtime.state_files import Delta
+from gateway.tenants.model import Key, Principal, Tenant
+
+
+class LiveState:
+    """One configuration and the state over it; deltas change it in place. Keys are found by their 32-byte digest."""
+
+    __slots__ = ("_keys", "_yaml_hashes", "sequence", "snapshot", "tenants")
+
+    def __init__(self, snapshot: Snapshot, sequence: int, tenants: Iterable[Tenant], keys: Iterable[Key]) -> None:
+        self.snapshot = snapshot
+        self.sequence = sequence
+        self.tenants: dict[str, Tenant] = dict(snapshot.tenants)
+        self._keys: dict[bytes, Key] = {key.hash: key for key in snapshot.keys}
+        self._yaml_hashes = frozenset(self._keys)
+        self._lay_over(tenants, keys)
+
+    def find(self, digest: bytes) -> Principal | None:
+        """Whose key this is; None when it is nobody's. Expiry, revocation and status are for the caller to judge."""
+        key = self._keys.get(digest)
+        if key is None:
+            return None
+        tenant = self.tenants.get(key.tenant)
+        return Principal(tenant, key) if tenant is not None else None
+
+    @property
+    def keys(self) -> Iterable[Key]:
+        """Every key that can be found."""
+        return self._keys.values()
+
+    def apply(self, delta: Delta) -> None:
+        """Take over what changed."""
+        self._lay_over(delta.tenants, delta.keys)
+        self.sequence = delta.sequence
+
+    def _lay_over(self, tenants: Iterable[Tenant], keys: Iterable[Key]) -> None:
+        for row in tenants:
+            self.tenants[row.id] = self._effective(row)
+        listed = self.snapshot.tenants
+        for key in keys:
+            if key.hash in self._yaml_hashes or (key.source == "yaml" and key.tenant in listed):
+                continue  # the YAML's own list of keys decides
+            self._keys[key.hash] = key
+
+    def _effective(self, row: Tenant) -> Tenant:
+        own = self.snapshot.tenants.get(row.id)
+        if own is not None:
+            return own if row.status == own.status else msgspec.structs.replace(own, status=row.status)
+        if row.source == "yaml" and row.status != "closed":
+            return msgspec.structs.replace(row, status="closed")
+        return row
