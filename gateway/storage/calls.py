@@ -55,11 +55,11 @@ class CallReads:
     _database: Database
 
     async def calls(
-        self, scope: Scope, wanted: CallFilter = ANY_CALL, limit: int = 50, after: str | None = None
+        self, scope: Scope, filter: CallFilter = ANY_CALL, limit: int = 50, after: str | None = None
     ) -> Page[CallRow]:
         """Rows newest first. Pages neither repeat nor miss a row while new calls come in."""
         table = schema.calls
-        query = sa.select(*_COLUMNS).where(*conditions(scope, wanted))
+        query = sa.select(*_COLUMNS).where(*conditions(scope, filter))
         if after is not None:
             query = query.where(sa.tuple_(table.c.at_us, table.c.posting) < _cursor(after))
         query = query.order_by(table.c.at_us.desc(), table.c.posting.desc()).limit(limit + 1)
@@ -75,10 +75,10 @@ class CallReads:
         async with self._database.read() as connection:
             return [call_of(row) for row in await connection.execute(query)]
 
-    async def count_calls(self, scope: Scope, wanted: CallFilter = ANY_CALL) -> int:
+    async def count_calls(self, scope: Scope, filter: CallFilter = ANY_CALL) -> int:
         """How many distinct calls have a row."""
         table = schema.calls
-        matching = conditions(scope, wanted)
+        matching = conditions(scope, filter)
         rows = sa.select(sa.func.count()).select_from(table).where(*matching)
         # Parts are few, and have their own index: calls = final rows + calls known by their parts only.
         parts = sa.select(sa.func.count(), sa.func.count(sa.distinct(table.c.id))).where(table.c.part > 0, *matching)
@@ -91,9 +91,9 @@ class CallReads:
             ended_calls = (await connection.execute(both)).scalar_one() if part_rows else 0
         return int(total - part_rows + part_calls - ended_calls)
 
-    async def ids(self, scope: Scope, wanted: CallFilter = ANY_CALL) -> set[bytes]:
+    async def ids(self, scope: Scope, filter: CallFilter = ANY_CALL) -> set[bytes]:
         """The ids of all matching calls: for comparing sets, not for pages."""
-        query = sa.select(schema.calls.c.id).where(*conditions(scope, wanted))
+        query = sa.select(schema.calls.c.id).where(*conditions(scope, filter))
         async with self._database.read() as connection:
             return set((await connection.execute(query)).scalars())
 

@@ -6,8 +6,9 @@ The bulk path uses the plain driver in a thread of its own: one connection, one 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import cast
 
 import sqlalchemy as sa
@@ -41,7 +42,7 @@ def _add(table: sa.Table) -> str:
 
 
 INSERT_CALL = _insert(schema.calls, schema.calls.columns.keys())
-INSERT_QUARANTINE = _insert(schema.quarantine, ("incarnation", "sequence", "reason", "payload"))
+INSERT_QUARANTINE = _insert(schema.quarantine, ("incarnation", "sequence", "last", "reason", "payload"))
 ADD_CELL = _add(schema.rollups)
 ADD_UNITS = _add(schema.rollup_units)
 ADD_REFUSALS = _add(schema.refusals)
@@ -74,25 +75,40 @@ class SqliteWriter:
 
     def _post(self, incarnation: str, frames: Sequence[Frame], skip: dict[int, str] | None) -> int:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             number, cursor = self._cursor(incarnation)
             if frames[0].position.sequence != cursor + 1:
-                connection.execute("ROLLBACK")
                 return cursor
             batch = build(frames, number, self._head(), skip)
             self._write(incarnation, batch)
             last = frames[-1].position.sequence
             counts = (len(batch.rows), batch.refusal_frames, len(batch.poison))
-            moved = connection.execute(MOVE_CURSOR, (last, *counts, incarnation, cursor))
-            assert moved.rowcount == 1, "the write lock holds the cursor still"
+            connection.execute(MOVE_CURSOR, (last, *counts, incarnation, cursor))
+        _report(batch.poison)
+        return last
+
+    def skip(self, incarnation: str, first: int, last: int, reason: str) -> int:
+        """Move the cursor over a stretch that the spool lost, and keep that in quarantine."""
+        with self._transaction():
+            _, cursor = self._cursor(incarnation)
+            if first != cursor + 1 or last < first:
+                return cursor
+            self._connection.execute(INSERT_QUARANTINE, (incarnation, first, last, reason, b""))
+            self._connection.execute(MOVE_CURSOR, (last, 0, 0, last - cursor, incarnation, cursor))
+        return last
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Hold the write lock, so that cursor and head stand still; all of the block is committed, or nothing."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        _report(batch.poison)
-        return last
 
     def _cursor(self, incarnation: str) -> tuple[int, int]:
         """The incarnation's number and cursor, made when it is new."""
@@ -116,8 +132,9 @@ class SqliteWriter:
         connection.executemany(ADD_UNITS, [(*key, *sums) for key, sums in rollup.units.items()])
         connection.executemany(ADD_REFUSALS, [(*key, count) for key, count in batch.refusals.items()])
         connection.executemany(TOUCH_KEY, [(at_us, *key) for key, at_us in batch.last_used.items()])
-        poison = [(incarnation, bad.frame.position.sequence, bad.reason, bad.frame.payload) for bad in batch.poison]
-        connection.executemany(INSERT_QUARANTINE, poison)
+        for bad in batch.poison:
+            sequence = bad.frame.position.sequence
+            connection.execute(INSERT_QUARANTINE, (incarnation, sequence, sequence, bad.reason, bad.frame.payload))
         connection.execute("UPDATE heads SET sequence = sequence + ? WHERE name = 'ledger'", (len(batch.rows),))
 
     def _isolate(self, incarnation: str, frames: Sequence[Frame]) -> dict[int, str]:
@@ -162,13 +179,21 @@ class Posting:
         if not frames:
             raise ValueError("an empty batch")
         check_sequence(incarnation, frames)
-        with store_errors():
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._post, incarnation, frames)
+        return await self._in_thread(lambda writer: writer.post(incarnation, frames))
 
-    def _post(self, incarnation: str, frames: Sequence[Frame]) -> int:
-        if self._writer is None:
-            self._writer = SqliteWriter(self._database)
-        return self._writer.post(incarnation, frames)
+    async def skip(self, incarnation: str, first: int, last: int, reason: str) -> int:
+        """Give up the entries ``first`` to ``last``, which the spool lost: the cursor moves over them, and quarantine
+        keeps the stretch as a difference. Returns where the cursor stands; skipped unless it stood right before."""
+        return await self._in_thread(lambda writer: writer.skip(incarnation, first, last, reason))
+
+    async def _in_thread(self, work: Callable[[SqliteWriter], int]) -> int:
+        def run() -> int:
+            if self._writer is None:
+                self._writer = SqliteWriter(self._database)
+            return work(self._writer)
+
+        with store_errors():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     async def cursors(self, scope: Scope) -> dict[str, int]:
         """How far each incarnation is posted."""

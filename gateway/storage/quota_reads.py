@@ -9,7 +9,7 @@ from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import platform_only
-from gateway.storage.slices import Span, slices
+from gateway.storage.slices import Span, rounded, slices
 
 
 class QuotaReads:
@@ -34,9 +34,10 @@ class QuotaReads:
         ``address`` (a keyed hash) everything comes from rows, since rollups do not know addresses.
         """
         platform_only(scope)
-        cut = slices(start_us, end_us, rollups=address is None)
         total = 0
         async with self._database.read() as connection:
+            end_us = await rounded(connection, schema.calls.c.tenant == tenant, end_us)
+            cut = slices(start_us, end_us, rollups=address is None)
             if cut.quarters:
                 table = schema.rollup_units
                 query = sa.select(sa.func.coalesce(sa.func.sum(table.c.quota_units), 0)).where(

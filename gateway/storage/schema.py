@@ -145,11 +145,13 @@ hosts = sa.Table(
     sa.Column("reported_us", Us, nullable=False),
 )
 
+# One entry that could not become a row, or a whole stretch ``sequence … last`` that the spool lost.
 quarantine = sa.Table(
     "quarantine",
     metadata,
     sa.Column("incarnation", sa.Text, primary_key=True),
     sa.Column("sequence", Count, primary_key=True),
+    sa.Column("last", Count, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )

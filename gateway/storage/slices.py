@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.metering.rollup import QUARTER_US
+from gateway.storage import schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,19 @@ class Slices:
 
     quarters: Span | None
     rows: tuple[Span, ...]
+
+
+async def rounded(connection: AsyncConnection, where: sa.ColumnElement[bool], end_us: int) -> int:
+    """The end of a period, moved up to the next quarter hour when no row lies between.
+
+    "Until now" is what pages ask: then the rollup of the quarter hour under way is exact too, and no row is read.
+    """
+    after = -(-end_us // QUARTER_US) * QUARTER_US
+    at_us = schema.calls.c.at_us
+    beyond = sa.select(at_us).where(where, at_us >= end_us, at_us < after).limit(1)
+    if end_us == after or (await connection.execute(beyond)).first():
+        return end_us
+    return after
 
 
 def slices(start_us: int, end_us: int, *, rollups: bool = True) -> Slices:

@@ -17,7 +17,7 @@ from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
 from gateway.storage.scoping import platform_only, within
-from gateway.storage.slices import Span, slices
+from gateway.storage.slices import Span, rounded, slices
 from gateway.storage.values import Bucket, Dimension, RefusalSum, UsageSum
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -129,9 +129,10 @@ class UsageReads:
 
     async def latency(self, scope: Scope, query: UsageQuery) -> tuple[int, ...]:
         """Calls by duration, one figure a bucket of ``metering.rollup.LATENCY_BOUNDS_US`` and one above."""
-        cut = slices(query.start_us, query.end_us)
         histogram = [0] * LATENCY_BUCKETS
         async with self._database.read() as connection:
+            end_us = await rounded(connection, within(scope, schema.calls.c.tenant), query.end_us)
+            cut = slices(query.start_us, end_us)
             if cut.quarters:
                 columns = [sa.func.sum(schema.rollups.c[name]) for name in schema.LATENCY_COLUMNS]
                 where = CELLS.where(scope, query, cut.quarters)
@@ -155,7 +156,8 @@ class UsageReads:
 
 
 async def _sums(connection: AsyncConnection, scope: Scope, query: UsageQuery, by: Group) -> Sums:
-    cut = slices(query.start_us, query.end_us)
+    end_us = await rounded(connection, within(scope, schema.calls.c.tenant), query.end_us)
+    cut = slices(query.start_us, end_us)
     sums: Sums = {}
     if cut.quarters:
         async for name, part in _from_rollups(connection, scope, query, cut.quarters, by):

@@ -107,6 +107,7 @@ def upgrade() -> None:
         "quarantine",
         sa.Column("incarnation", sa.Text(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("incarnation", "sequence"),
