@@ -56,6 +56,11 @@ def _read(data: bytes, file: str) -> Tree:
 def _fault(details: ErrorDetails, kind: str, tree: Tree, file: str) -> Fault:
     loc: FieldPath = details["loc"]
     path = loc[1:] if loc and loc[0] == kind and kind in PRICE_MODELS else loc
+    if details["type"] == "union_tag_invalid":
+        path = ("type",)
+    number = details.get("ctx", {}).get("number")
+    if isinstance(number, int):  # a fault of the tiers among themselves
+        path = (*path, number - 1)
     place = path
     while place and place not in tree.marks:
         place = place[:-1]

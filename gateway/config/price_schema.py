@@ -7,9 +7,9 @@ unquoted) is taken only while 15 significant digits state it exactly as written;
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.billing.price import AmountOff, Conversion, Discount, Model, PercentOff, Price
@@ -119,24 +119,33 @@ class PercentTierModel(Strict):
         return Tier(self.up_to, self.percent, self.flat, None, self.at_zero)
 
 
-AnyTier = TierModel | StairModel | PercentTierModel
+AnyTier = TypeVar("AnyTier", TierModel, StairModel, PercentTierModel)
 
 
-def check_tiers(tiers: list[AnyTier]) -> None:
+def check_tiers(tiers: list[AnyTier]) -> list[AnyTier]:
     """Ascending, only the last one open, ``at_zero`` on the first alone; raises the first fault."""
     below = ZERO
-    for number, tier in enumerate(tiers, start=1):
-        last = number == len(tiers)
-        if tier.at_zero and number > 1:
-            raise fault(f"tier {number}: at_zero belongs to the first tier")
+    for index, tier in enumerate(tiers):
+        last = index == len(tiers) - 1
+        if tier.at_zero and index:
+            raise _tier_fault(index, "at_zero belongs to the first tier")
         if last and tier.up_to is not None:
-            raise fault(f"tier {number}: the last tier has no up_to, so that it holds any quantity")
+            raise _tier_fault(index, "the last tier has no up_to, so that it holds any quantity")
         if not last and tier.up_to is None:
-            raise fault(f"tier {number}: only the last tier goes without up_to")
+            raise _tier_fault(index, "only the last tier goes without up_to")
         if tier.up_to is not None:
             if tier.up_to <= below:
-                raise fault(f"tier {number}: up_to {plain(tier.up_to)} must be above {plain(below)}")
+                raise _tier_fault(index, f"up_to {plain(tier.up_to)} must be above {plain(below)}")
             below = tier.up_to
+    return tiers
+
+
+def _tier_fault(index: int, message: str) -> PydanticCustomError:
+    return PydanticCustomError("price", "tier {number}: {message}", {"number": index + 1, "message": message})
+
+
+Tiers = Annotated[list[AnyTier], Field(min_length=1, max_length=1000), AfterValidator(check_tiers)]
+"""A fault's context has the ``number`` of the tier, from 1."""
 
 
 class ConversionModel(Strict):
@@ -207,24 +216,17 @@ class PerUnitPrice(BasePrice):
         return PerUnit(self.unit)
 
 
-class _Tiered(BasePrice):
-    tiers: Annotated[list[TierModel], Field(min_length=1, max_length=1000)]
-
-    @model_validator(mode="after")
-    def _tiers(self) -> Self:
-        check_tiers(list(self.tiers))
-        return self
-
-
-class GraduatedPrice(_Tiered):
+class GraduatedPrice(BasePrice):
     type: Literal["graduated"]
+    tiers: Tiers[TierModel]
 
     def model_of(self) -> Model:
         return Graduated(tuple(tier.to_tier() for tier in self.tiers))
 
 
-class VolumePrice(_Tiered):
+class VolumePrice(BasePrice):
     type: Literal["volume"]
+    tiers: Tiers[TierModel]
 
     def model_of(self) -> Model:
         return Volume(tuple(tier.to_tier() for tier in self.tiers))
@@ -232,12 +234,7 @@ class VolumePrice(_Tiered):
 
 class StairstepPrice(BasePrice):
     type: Literal["stairstep"]
-    tiers: Annotated[list[StairModel], Field(min_length=1, max_length=1000)]
-
-    @model_validator(mode="after")
-    def _tiers(self) -> Self:
-        check_tiers(list(self.tiers))
-        return self
+    tiers: Tiers[StairModel]
 
     def model_of(self) -> Model:
         return Stairstep(tuple(tier.to_tier() for tier in self.tiers))
@@ -260,13 +257,12 @@ class PercentagePrice(BasePrice):
     fixed: Amount = ZERO
     free_units: Amount = ZERO
     free_events: Annotated[int, Field(ge=0, le=10**18)] = 0
-    tiers: Annotated[list[PercentTierModel], Field(min_length=1, max_length=1000)] | None = None
+    tiers: Tiers[PercentTierModel] | None = None
 
     @model_validator(mode="after")
-    def _tiers(self) -> Self:
+    def _one(self) -> Self:
         if (self.percent is None) == (self.tiers is None):
             raise fault("a percentage has either percent or tiers")
-        check_tiers(list(self.tiers or ()))
         return self
 
     def model_of(self) -> Model:
