@@ -93,8 +93,7 @@ def _gauges(workers: list[Published], shipper: Published) -> Iterator[Metric]:
     )
     for name, text in (
         ("ledger_lag_seconds", "Age of the oldest record that is not in the ledger."),
-        ("unshipped_records", "Records in the spool that are not in the ledger."),
-        ("quarantined_records", "Records set aside since the start."),
+        ("shipped_records", "Records shipped since the shipper started."),
     ):
         yield GaugeMetricFamily(f"gateway_{name}", text, value=shipper.get(name, 0))
 

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
 
 import uvloop
 
@@ -21,6 +20,7 @@ from gateway.proxy.services import Services
 from gateway.runtime import paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
 from gateway.runtime.logs import configure
+from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
 from gateway.runtime.state_feed import StateFeed
 from gateway.spool.inflight import InflightTable, new_incarnation, read_host_id
@@ -50,7 +50,11 @@ class Worker:
         for summary in recovered:
             logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
         self.spool = SpoolWriter.create(
-            paths.spool(data), incarnation, host, fsync=snapshot.spool.fsync, max_size=snapshot.spool.max_size,
+            paths.spool(data),
+            incarnation,
+            host,
+            fsync=snapshot.spool.fsync,
+            max_size=snapshot.spool.max_size,
             clock=clock,
         )
         self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
@@ -103,16 +107,6 @@ class Worker:
     async def _publish_metrics(self) -> None:
         path = paths.run(self._spec.data) / f"worker-{self._spec.slot}.json"
         write_json(path, {"pid": os.getpid(), "state_age_seconds": self._feed.age_seconds()} | self.metrics.as_dict())
-
-
-async def every(interval: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Do ``work`` again and again; a failure is logged and does not end the round."""
-    while True:
-        await asyncio.sleep(interval)
-        try:
-            await work()
-        except Exception:
-            logger.exception("periodic work failed")
 
 
 def main() -> None:

@@ -1,0 +1,133 @@
+"""The control process: pages, API, health and metrics on the control listener; reads the store, never in a call's way.
+
+``python -m gateway.runtime.control SPEC``; the supervisor starts it by exec.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from gateway.api.health import Readiness, health_routes
+from gateway.api.metrics import GatewayCollector, Published, metrics_routes
+from gateway.clock import SystemClock
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.errors import GatewayError
+from gateway.runtime import paths
+from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.estimating import estimate_bill
+from gateway.runtime.limit_use import limit_reader
+from gateway.runtime.logs import configure
+from gateway.runtime.periodic import every
+from gateway.runtime.publish import read_json
+from gateway.runtime.state_feed import StateFeed
+from gateway.storage.ports import PLATFORM
+from gateway.storage.store import Store, open_store
+from gateway.ui.app import build_ui
+from gateway.ui.secret_file import load_secret
+from gateway.ui.services import UiServices
+
+logger = logging.getLogger(__name__)
+
+FEED_INTERVAL = 0.1
+FRESH_SECONDS = 3.0
+SHUTDOWN = 2.0
+
+
+def published(folder: Path, pattern: str) -> list[Published]:
+    """What processes published within the last seconds; what a dead one left behind is passed over."""
+    now = time.time()
+    fresh = [path for path in sorted(folder.glob(pattern)) if now - path.stat().st_mtime < FRESH_SECONDS]
+    return [read_json(path) for path in fresh]
+
+
+class Control:
+    """The control process's composition."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self._spec = spec
+        self._feed = StateFeed(spec.data)
+        self._run = paths.run(spec.data)
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        stop = stop_event(self._spec)
+        self._feed.load()
+        snapshot = self._feed.snapshot
+        store = await open_store(snapshot.store_url, snapshot.folder)
+        counters = MmapCounterStore.open(paths.counters_file(snapshot), SystemClock(), "")
+        app = self._application(store, counters)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
+        await runner.setup()
+        for descriptor in self._spec.listen:
+            await web.SockSite(runner, socket.socket(fileno=os.dup(descriptor))).start()
+        polling = asyncio.create_task(every(FEED_INTERVAL, self._poll), name="state feed")
+        say_ready(self._spec)
+        await stop.wait()
+        polling.cancel()
+        await asyncio.gather(polling, return_exceptions=True)
+        await runner.cleanup()
+        await store.close()
+        counters.close()
+
+    def _application(self, store: Store, counters: MmapCounterStore) -> web.Application:
+        snapshot = self._feed.snapshot
+        accounts = snapshot.source.get("accounts")
+        configured = str(accounts.get("secret") or "") if isinstance(accounts, dict) else ""
+        app = build_ui(
+            UiServices(
+                store=store,
+                snapshot=lambda: self._feed.snapshot,
+                clock=SystemClock(),
+                secret=load_secret(self._spec.data, configured),
+                estimate=estimate_bill,
+                limit_states=limit_reader(counters, lambda: self._feed.snapshot),
+            )
+        )
+        collector = GatewayCollector(self._workers, self._shipper)
+        app.add_routes(health_routes(lambda: self._readiness(store)))
+        app.add_routes(metrics_routes(collector, lambda: self._feed.snapshot.server.metrics_allow))
+        return app
+
+    def _workers(self) -> list[Published]:
+        return published(self._run, "worker-*.json")
+
+    def _shipper(self) -> Published:
+        return next(iter(published(self._run, "shipper.json")), {})
+
+    async def _poll(self) -> None:
+        self._feed.poll()
+
+    async def _readiness(self, store: Store) -> list[Readiness]:
+        wanted, serving = self._feed.snapshot.server.workers, len(self._workers())
+        checks = [Readiness("workers", serving >= 1, f"{serving} of {wanted} workers serve")]
+        shipper = self._shipper()
+        checks.append(Readiness("shipper", bool(shipper), "the shipper does not run; records wait in the spool"))
+        try:
+            await store.ledger.posting_sequence(PLATFORM)
+            checks.append(Readiness("store", True))
+        except GatewayError as error:
+            logger.warning("store does not answer", extra={"reason": str(error)})
+            checks.append(Readiness("store", False, "the store does not answer; calls are served from the last state"))
+        return checks
+
+
+def main() -> None:
+    """Process entry."""
+    spec = read_spec()
+    configure(spec.name, spec.log_level)
+
+    async def serve() -> None:
+        await Control(spec).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The shipper: recovers what dead workers left, ships the spool into the ledger, seeds counters, brings changes.
+
+``python -m gateway.runtime.shipper SPEC``; one per host. Workers serve on while it, or the store, is down.
+"""
+
+import asyncio
+import logging
+import os
+
+import uvloop
+
+from gateway.clock import SystemClock
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.errors import StoreUnavailable
+from gateway.runtime import paths
+from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.logs import configure
+from gateway.runtime.periodic import every
+from gateway.runtime.publish import write_json
+from gateway.runtime.seeding import Seeder
+from gateway.runtime.shipping import Shipper
+from gateway.runtime.state_feed import StateFeed, StatePublisher
+from gateway.runtime.state_keeper import StateKeeper
+from gateway.spool.identity import read_host_id
+from gateway.spool.reader import SpoolReader
+from gateway.spool.recovery import recover_all
+from gateway.spool.tables import list_tables, oldest_open_us
+from gateway.storage.store import Store, open_store
+
+logger = logging.getLogger(__name__)
+
+STATE_INTERVAL = 0.2
+SEED_INTERVAL = 1.0
+RECOVER_INTERVAL = 5.0
+PUBLISH_INTERVAL = 0.5
+RETRY_STORE = 1.0
+
+
+class ShipperProcess:
+    """The shipper's composition."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self._spec = spec
+        self._clock = SystemClock()
+        self._feed = StateFeed(spec.data)
+        self._feed.load()
+        snapshot = self._feed.snapshot
+        self._counters = MmapCounterStore.open(paths.counters_file(snapshot), self._clock)
+        self._quarantined = 0
+
+    async def run(self) -> None:
+        """Recover, then ship until told to stop; the last pass ships what the workers left."""
+        stop = stop_event(self._spec)
+        self._recover()
+        store = await self._open_store(stop)
+        if store is None:
+            return
+        keeper = StateKeeper(store, self._feed, StatePublisher(self._spec.data), self._clock)
+        shipper = self._make_shipper(store)
+        seeder = Seeder(self._counters, store, self._feed, self._clock)
+        await self._start(keeper, shipper, seeder)
+        tasks = [
+            asyncio.create_task(every(STATE_INTERVAL, keeper.turn), name="state"),
+            asyncio.create_task(every(SEED_INTERVAL, seeder.turn), name="seeding"),
+            asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
+            asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
+        ]
+        say_ready(self._spec)
+        await shipper.run(stop)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await store.close()
+        self._counters.close()
+
+    async def _start(self, keeper: StateKeeper, shipper: Shipper, seeder: Seeder) -> None:
+        """What must be true before the workers accept; a store that fails here is tried again by the tasks."""
+        try:
+            await keeper.start()
+            while await shipper.ship_once():
+                pass
+            if self._counters.is_fresh:
+                await seeder.rebuild()
+        except StoreUnavailable as error:
+            logger.error("the store does not answer at the start", extra={"reason": str(error)})
+
+    async def _open_store(self, stop: asyncio.Event) -> Store | None:
+        """The store, however long it takes to come back; None when told to stop first."""
+        snapshot = self._feed.snapshot
+        while not stop.is_set():
+            try:
+                return await open_store(snapshot.store_url, snapshot.folder)
+            except StoreUnavailable as error:
+                logger.error("the store does not answer; records wait in the spool", extra={"reason": str(error)})
+                await asyncio.sleep(RETRY_STORE)
+        return None
+
+    def _make_shipper(self, store: Store) -> Shipper:
+        data = self._spec.data
+        return Shipper(
+            SpoolReader(paths.spool(data)),
+            store.ledger,
+            self._clock,
+            read_host_id(data).hex(),
+            self._feed.snapshot.spool.keep_us,
+            oldest_open=lambda: oldest_open_us(paths.inflight(data)),
+            unrecovered=lambda: list_tables(paths.inflight(data)).keys(),
+        )
+
+    def _recover(self) -> None:
+        """Settle what dead workers left; tables that are locked belong to the living."""
+        data = self._spec.data
+        for summary in recover_all(paths.inflight(data), paths.spool(data), self._counters):
+            logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
+
+    async def _recover_again(self) -> None:
+        self._recover()
+
+    async def _publish(self, shipper: Shipper) -> None:
+        state = shipper.state
+        lag_us = self._clock.now() - state.complete_until_us if state.complete_until_us else 0
+        write_json(
+            paths.run(self._spec.data) / "shipper.json",
+            {
+                "pid": os.getpid(),
+                "shipped_records": state.shipped,
+                "ledger_lag_seconds": max(0.0, lag_us / 1e6),
+                "behind": state.behind,
+                "store_error": state.error,
+            },
+        )
+
+
+def main() -> None:
+    """Process entry."""
+    spec = read_spec()
+    configure(spec.name, spec.log_level)
+
+    async def ship() -> None:
+        await ShipperProcess(spec).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ship())
+
+
+if __name__ == "__main__":
+    main()
