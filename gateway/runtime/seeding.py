@@ -1,4 +1,4 @@
-"""Counters as projections of the ledger: rebuilt at the start when missing, seeded when a change creates one (§16, 19)."""
+"""Counters as projections of the ledger: rebuilt at the start when missing, seeded when new (SEMANTICS §16, 19)."""
 
 import logging
 

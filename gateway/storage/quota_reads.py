@@ -52,6 +52,15 @@ class QuotaReads:
                     total += json.loads(text).get(meter, 0) * count
         return total
 
+    async def active_scopes(self, scope: Scope, since_us: int) -> list[tuple[str, str, str]]:
+        """``(tenant, key, route)`` of everything that was counted since: what a rebuild of the counters goes through."""
+        platform_only(scope)
+        table = schema.rollup_units
+        columns = (table.c.tenant, table.c.key, table.c.route)
+        query = sa.select(*columns).where(table.c.quarter_us >= since_us, table.c.quota_units > 0).distinct()
+        async with self._database.read() as connection:
+            return [tuple(row) for row in await connection.execute(query)]
+
     async def quota_rows(
         self,
         scope: Scope,
