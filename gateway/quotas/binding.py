@@ -129,7 +129,8 @@ class Binding:
             return value if name in limit.by else ""
 
         scope = ScopeIds(own.tenant, chosen("key", own.key), chosen("route", own.route), address)
-        window_us = length_us(limit.window) if limit.window else 0
+        calendar = limit.algorithm is Algorithm.CALENDAR  # a calendar window has its own length
+        window_us = length_us(limit.window) if limit.window and not calendar else 0
         seeded_from = None if address else scope
         key = counter_key(limit, self._tenant, scope)
         return Counter(key, limit.algorithm, limit.max, window_us, limit.burst, None, bool(address), limit, seeded_from)

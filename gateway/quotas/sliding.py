@@ -17,7 +17,7 @@ SUB_BUCKETS = 60
 CELLS = SUB_BUCKETS + 1
 
 Words = tuple[int, int, int, int]
-"""``(newest, total, current, stamp)``: newest sub-bucket, units in all 61, those in the newest; the store's own word."""
+"""``(newest, total, current, stamp)``: newest sub-bucket, units in all 61 and in the newest; the store's own word."""
 
 
 def index_at(window_us: int, at_us: int) -> int:

@@ -1,4 +1,4 @@
-"""The bounds of calendar windows for one tenant, by its zone and its subscription's anchor: the current and the next."""
+"""The bounds of calendar windows for one tenant, by its zone and its subscription: the current and the next."""
 
 from datetime import date
 from typing import Literal, Protocol, cast

@@ -1,0 +1,99 @@
+"""An entry of a counter file as plain figures, and the seeding of one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from mmap import mmap
+
+from gateway.counters import layout as at
+from gateway.counters.layout import EntryFlag, Region
+from gateway.counters.table import Table
+from gateway.quotas import sliding
+from gateway.quotas.limit import Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One counter: ``used`` units (counted and reserved) in ``[start_us, end_us)``.
+
+    A bucket's ``used`` is its level in units × window at ``start_us``; concurrency has no window. ``created_us`` is 0
+    where the entry does not keep it.
+    """
+
+    key: bytes
+    algorithm: Algorithm
+    used: int
+    start_us: int
+    end_us: int
+    created_us: int
+    seeded: bool
+    volatile: bool
+
+
+def read_entry(source: mmap, region: Region, offset: int) -> Entry | None:
+    """The entry at an offset; None if it is damaged."""
+    key, own, number, flags, first, second, third, fourth, check = at.HEAD.unpack_from(source, offset)
+    if own != offset or check != at.check_word(key, offset, number, (first, second, third, fourth)):
+        return None
+    algorithm = Algorithm(number)
+    seeded, volatile = bool(flags & EntryFlag.SEEDED), bool(flags & EntryFlag.VOLATILE)
+    created_us = 0 if volatile else fourth
+    match algorithm:
+        case Algorithm.CALENDAR:
+            return Entry(key, algorithm, third, first, second, created_us, seeded, volatile)
+        case Algorithm.SLIDING:
+            window_us = at.CELL.unpack_from(source, offset + at.WINDOW_AT)[0]
+            start_us = -(-(first - sliding.SUB_BUCKETS) * window_us // sliding.SUB_BUCKETS)
+            end_us = sliding.leaves_at(window_us, first)
+            return Entry(key, algorithm, second, start_us, end_us, created_us, seeded, volatile)
+        case Algorithm.BUCKET:
+            return Entry(key, algorithm, second << 62 | first, third, fourth, 0, seeded, volatile)
+        case Algorithm.CONCURRENT:
+            return Entry(key, algorithm, first, second, second, created_us, seeded, volatile)
+
+
+def is_seeded(source: mmap, offset: int) -> bool:
+    """Whether the ledger's sum is in the entry at an offset."""
+    flags: int = at.HEAD.unpack_from(source, offset)[3]
+    return bool(flags & EntryFlag.SEEDED)
+
+
+def seed_entry(target: mmap, table: Table, key: bytes, rows: Iterable[tuple[int, int]]) -> bool:
+    """Add (``at_us``, units) rows to a tenant's calendar or sliding counter and mark it seeded, in one step."""
+    for algorithm in (Algorithm.CALENDAR, Algorithm.SLIDING):
+        offset = table.find(key, algorithm, volatile=False)
+        if offset is None:
+            continue
+        region = table.region_for(algorithm)
+        _, _, number, flags, *words, _ = at.HEAD.unpack_from(target, offset)
+        if number != algorithm or flags & EntryFlag.SEEDED:
+            return False
+        cells = list(at.CELL_ARRAY.unpack_from(target, offset + at.CELLS_AT)) if number == Algorithm.SLIDING else []
+        window_us = at.CELL.unpack_from(target, offset + at.WINDOW_AT)[0] if cells else 0
+        first, second, third, fourth = _with_rows(words, cells, window_us, rows)
+        check = at.check_word(key, offset, number, (first, second, third, fourth))
+        head = at.HEAD.pack(key, offset, number, flags | EntryFlag.SEEDED, first, second, third, fourth, check)
+        body = head + (at.CELL_ARRAY.pack(*cells) if cells else b"")
+        table.guard(region, offset)
+        target[offset : offset + len(body)] = body
+        table.commit()
+        return True
+    return False
+
+
+def _with_rows(
+    words: list[int], cells: list[int], window_us: int, rows: Iterable[tuple[int, int]]
+) -> tuple[int, int, int, int]:
+    """The words with the rows that fall in their window; ``cells`` is changed in place."""
+    first, second, third, fourth = words
+    for at_us, units in rows:
+        if not cells:
+            third += units if first <= at_us < second else 0
+            continue
+        index = sliding.index_at(window_us, at_us)
+        if first - sliding.SUB_BUCKETS <= index <= first:
+            second += units
+            if index == first:
+                third += units
+            else:
+                cells[index % sliding.CELLS] += units
+    return first, second, third, fourth

@@ -1,0 +1,359 @@
+"""Counters of one host in a memory-mapped file (SEMANTICS §20): every worker takes its limits in one atomic step."""
+
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.clock import Clock
+from gateway.counters import journal, plan
+from gateway.counters import layout as at
+from gateway.counters.clock import advance, store_clock
+from gateway.counters.entry import Entry, is_seeded, read_entry, seed_entry
+from gateway.counters.journal import Journal, Operation
+from gateway.counters.layout import Capacity, Layout, Phase
+from gateway.counters.lock import FileLock
+from gateway.counters.mapfile import Mapper, create, open_current, restore
+from gateway.counters.plan import Change, Item, Plan
+from gateway.counters.seeding import Notes, Unseeded, describe
+from gateway.counters.table import Table
+from gateway.errors import StoreUnavailable
+from gateway.quotas.counter import Counter, CounterStore, Decision, LimitState, Reservation
+
+_PLANS = 8192  # reservations whose places are remembered
+_UNDO_JOURNAL = slice(at.UNDO_JOURNAL_AT, at.UNDO_JOURNAL_AT + at.JOURNAL.size)
+_FINISHED = 4096  # calls remembered as settled or released
+
+
+class MmapCounterStore:
+    """A ``CounterStore`` that never suspends; ``reserve_now``, ``settle_now`` and ``release_now`` are its sync twins.
+
+    Not thread-safe: one store per process (or thread), each with its own opening of the lock.
+    """
+
+    def __init__(self, directory: Path, clock: Clock, incarnation: str, capacity: Capacity, mapper: Mapper) -> None:
+        self._directory = directory
+        self._clock = store_clock(clock)
+        self._wall, self._mono = self._clock.now, self._clock.monotonic
+        self._incarnation = incarnation
+        self._capacity = capacity
+        self._mapper = mapper
+        self._notes = Notes(directory / "unseeded")
+        self._finished: dict[bytes, None] = {}
+        self._finished_before: dict[bytes, None] = {}
+        self._lock = FileLock(directory / "lock")
+        self._acquire, self._unlock = self._lock.acquire, self._lock.release
+        self._acquire()
+        try:
+            self._remap()
+        finally:
+            self._unlock()
+        self.is_fresh = self._file.fresh
+        """Whether this opening made the file: everything must be rebuilt from the ledger."""
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        clock: Clock,
+        incarnation: str = "",
+        *,
+        capacity: Capacity | None = None,
+        mapper: Mapper = mmap.mmap,
+    ) -> "MmapCounterStore":
+        """Open the counters in the folder ``path``, making them (with ``capacity``) when there are none.
+
+        ``incarnation`` names the worker in the journal; empty for a process that reserves for nobody. Raises
+        ``StoreUnavailable``.
+        """
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return cls(path, clock, incarnation, capacity or Capacity(), mapper)
+        except OSError as error:
+            raise StoreUnavailable(f"no counters in {path}: {error}", "unavailable") from error
+
+    def close(self) -> None:
+        """Let go of the file and the lock; what is counted stays."""
+        self._plans.clear()
+        self._file.close()
+        self._lock.close()
+
+    async def reserve(self, call_id: bytes, reservation: Reservation) -> Decision:
+        return self.reserve_now(call_id, reservation)
+
+    async def settle(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
+        self.settle_now(call_id, at_us, reservation, actual)
+
+    async def release(self, call_id: bytes, at_us: int, reservation: Reservation) -> None:
+        self.release_now(call_id, at_us, reservation)
+
+    def now(self) -> int:
+        self._acquire()
+        try:
+            return self._tick()
+        finally:
+            self._unlock()
+
+    def reserve_now(self, call_id: bytes, reservation: Reservation) -> Decision:
+        """Take all requests in one step, or none; raises ``StoreUnavailable``."""
+        self._acquire()
+        try:
+            at_us = self._tick()
+            known = self._plans.get(id(reservation))
+            if known is None:
+                known, at_us = self._plan(reservation, at_us)
+            taken = plan.evaluate(self._map, known.items, at_us)
+            if taken is None:  # an entry was evicted or reused since
+                known, at_us = self._plan(reservation, at_us)
+                taken = plan.evaluate(self._map, known.items, at_us)
+                if taken is None:
+                    raise StoreUnavailable("the counters of one call evict each other", "counters_full")
+            if taken[0]:
+                self._commit(taken[2], self._journal, call_id, Phase.RESERVE, at_us)
+        finally:
+            self._unlock()
+        return plan.decide(known.items, taken, at_us)
+
+    def settle_now(
+        self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int], *, incarnation: str = ""
+    ) -> None:
+        """Replace the reserved amounts by the actual ones, in the windows of ``at_us``.
+
+        Without a difference nothing is touched. ``incarnation`` is whose journal the step is noted in: a recovery
+        gives that of the worker it recovers.
+        """
+        deltas = [got - request.amount for request, got in zip(reservation.requests, actual, strict=True)]
+        self._finish(call_id, at_us, reservation, deltas, Phase.SETTLE, incarnation)
+
+    def release_now(self, call_id: bytes, at_us: int, reservation: Reservation, *, incarnation: str = "") -> None:
+        """Give everything back: the call was not counted."""
+        deltas = [-request.amount for request in reservation.requests]
+        self._finish(call_id, at_us, reservation, deltas, Phase.RELEASE, incarnation)
+
+    def read(self, counters: Sequence[Counter], now_us: int = 0) -> tuple[LimitState, ...]:
+        """The limits' states without taking; ``now_us`` is ignored when it is behind the store's time."""
+        self._acquire()
+        try:
+            at_us = max(self._tick(), now_us)
+            return tuple(plan.state_of(self._map, self._offset(counter), counter, at_us) for counter in counters)
+        finally:
+            self._unlock()
+
+    def last_operation(self, incarnation: str) -> Operation | None:
+        """What that worker incarnation did last; None if nothing, or if it is forgotten."""
+        self._acquire()
+        try:
+            self._tick()
+            found = journal.find(self._file, incarnation)
+            return found.operation if found else None
+        finally:
+            self._unlock()
+
+    def forget(self, incarnation: str) -> None:
+        """Free the journal of a recovered incarnation."""
+        self._acquire()
+        try:
+            self._tick()
+            journal.forget(self._file, incarnation)
+        finally:
+            self._unlock()
+
+    def unseeded(self) -> list[Unseeded]:
+        """The counters that wait for the ledger's sum, oldest first."""
+        self._acquire()
+        try:
+            self._tick()
+            waiting = {note.key: note for note in self._notes.read() if self._awaits_seed(note)}
+            if not waiting:
+                self._notes.clear()
+            return list(waiting.values())
+        finally:
+            self._unlock()
+
+    def seed(self, key: bytes, rows: Iterable[tuple[int, int]]) -> bool:
+        """Add the ledger's (``at_us``, units) to a counter, once; those outside its window are passed over.
+
+        For a calendar window one row with the sum will do. False when there is no such counter, or it has its sum.
+        """
+        self._acquire()
+        try:
+            self._tick()
+            return seed_entry(self._map, self._table, key, rows)
+        finally:
+            self._unlock()
+
+    def dump(self) -> Iterator[Entry]:
+        """Every counter of the host, for reconciliation; read without the lock, so they may be of nearby instants."""
+        for region, offset in self._table.offsets():
+            entry = read_entry(self._map, region, offset)
+            if entry is not None:
+                yield entry
+
+    def occupancy(self) -> dict[str, tuple[int, int]]:
+        """Per region: slots ever used, and capacity."""
+        layout = self._file.layout
+        return {region.name: (self._table.occupied(region), region.capacity) for region in layout.regions}
+
+    def rebuild(self, capacity: Capacity | None = None) -> None:
+        """Go on in a new generation that holds only the entries still counting; all workers follow at their next call.
+
+        Raises ``StoreUnavailable`` when they do not fit in ``capacity``; nothing changes then.
+        """
+        self._acquire()
+        try:
+            at_us = self._tick()
+            old = self._file
+            layout = Layout(capacity or old.layout.capacity)
+            new = create(self._directory, old.generation + 1, layout, old.reading(), self._mapper)
+            try:
+                Table(new).copy_from(self._table, at_us)
+                new.map[at.JOURNAL_AT : at.ENTRIES_AT] = old.map[at.JOURNAL_AT : at.ENTRIES_AT]
+            except BaseException:
+                new.path.unlink()
+                new.close()
+                raise
+            new.close()
+            old.map[at.SUPERSEDED_AT : at.SUPERSEDED_AT + 8] = (old.generation + 1).to_bytes(8, "little")
+            self._remap()
+        finally:
+            self._unlock()
+
+    def _tick(self) -> int:
+        """With the lock just taken: follow a new generation, undo what a dead holder left, and tell the time."""
+        superseded, dirty, anchor_mono, anchor_us, last_us = at.HOT.unpack_from(self._map, at.HOT_AT)
+        if superseded:
+            self._file.close()
+            self._remap()
+            return self._tick()
+        if dirty:
+            restore(self._file)
+        self._last_us = last_us
+        reading = advance(anchor_mono, anchor_us, last_us, self._mono(), self._wall())
+        self._map[at.CLOCK_AT : at.OCCUPIED_AT - 24] = at.CLOCK.pack(*reading)
+        return reading[2]
+
+    def _remap(self) -> None:
+        self._file = open_current(self._directory, self._capacity, self._clock, self._mapper)
+        self._map = self._file.map
+        self._table = Table(self._file)
+        self._plans: dict[int, Plan] = {}
+        self._offsets: dict[bytes, int] = {}
+        self._journal = journal.find_or_make(self._file, self._incarnation)
+
+    def _offset(self, counter: Counter) -> int | None:
+        offset = self._offsets.get(counter.key)
+        if offset is not None and self._map[offset : offset + 16] == counter.key:
+            return offset
+        found = self._table.find(counter.key, counter.algorithm, counter.volatile)
+        if found is not None:
+            self._offsets[counter.key] = found
+        return found
+
+    def _plan(self, reservation: Reservation, at_us: int) -> tuple[Plan, int]:
+        """The places of a reservation's counters, made where they are not there, and the time after that."""
+        items: list[Item] = []
+        for request in reservation.requests:
+            counter = request.counter
+            offset = self._offset(counter)
+            if offset is None:
+                at_us = self._after_all_others(at_us)
+                offset = self._offsets[counter.key] = self._make(counter, at_us)
+            items.append(Item.of(request, offset, items))
+        if len(self._plans) >= _PLANS:
+            self._plans.clear()
+            self._offsets.clear()
+        made = self._plans[id(reservation)] = Plan(reservation, tuple(items))
+        return made, at_us
+
+    def _awaits_seed(self, note: Unseeded) -> bool:
+        offset = self._table.find(note.key, note.algorithm, volatile=False)
+        return offset is not None and not is_seeded(self._map, offset)
+
+    def _make(self, counter: Counter, at_us: int) -> int:
+        note = describe(counter, at_us)
+        if note is not None:
+            try:
+                self._notes.add(note)
+            except OSError as error:
+                raise StoreUnavailable(f"a new counter cannot be noted: {error}", "disk_full") from error
+        return self._table.create(counter, at_us)
+
+    def _after_all_others(self, at_us: int) -> int:
+        """A time that no call has had: those before it are the ledger's to seed, those from it on are counted here."""
+        if at_us > self._last_us:
+            return at_us
+        anchor_mono, anchor_us, _ = self._file.reading()
+        self._last_us = at_us
+        self._file.write_reading((anchor_mono, anchor_us, at_us + 1))
+        return at_us + 1
+
+    def _finish(
+        self,
+        call_id: bytes,
+        at_us: int,
+        reservation: Reservation,
+        deltas: Sequence[int],
+        phase: Phase,
+        incarnation: str,
+    ) -> None:
+        if call_id in self._finished or call_id in self._finished_before:
+            return
+        if any(deltas):
+            self._acquire()
+            try:
+                now_us = self._tick()
+                own = journal.find_or_make(self._file, incarnation) if incarnation else self._journal
+                if not own.has_finished(call_id):
+                    changes = self._corrections(reservation, deltas, at_us, now_us)
+                    self._commit(changes, own, call_id, phase, at_us)
+            finally:
+                self._unlock()
+        self._finished[call_id] = None
+        if len(self._finished) > _FINISHED:
+            self._finished_before, self._finished = self._finished, {}
+
+    def _corrections(self, reservation: Reservation, deltas: Sequence[int], at_us: int, now_us: int) -> list[Change]:
+        changes: dict[bytes, Change] = {}
+        for request, delta in zip(reservation.requests, deltas, strict=True):
+            counter = request.counter
+            if not delta or counter.key in changes:
+                continue
+            offset = self._offset(counter)
+            if offset is not None:
+                change = plan.correct(self._map, offset, counter, delta, at_us, now_us)
+                if change is not None:
+                    changes[counter.key] = change
+        return list(changes.values())
+
+    def _commit(self, changes: list[Change], own: Journal, call_id: bytes, phase: int, at_us: int) -> None:
+        """Write all changes, and the journal, in a step that a crash leaves done or undone (SEMANTICS §20)."""
+        if not changes:
+            return
+        target = self._map
+        size = at.HEAD_SIZE
+        count = len(changes)
+        for _, _, cells in changes:
+            if cells:
+                size = at.UNDO_STRIDE
+                count = len(changes) | at.WHOLE
+                break
+        undo = at.UNDO_AT
+        for offset, _, _ in changes:
+            target[undo : undo + size] = target[offset : offset + size]
+            undo += at.UNDO_STRIDE
+        target[_UNDO_JOURNAL] = own.content
+        target[at.DIRTY_AT] = count
+        for offset, words, cells in changes:
+            target[offset + at.WORDS_AT : offset + at.HEAD_SIZE] = words
+            for cell, units in cells:
+                place = offset + at.CELLS_AT + 8 * cell
+                target[place : place + 8] = at.CELL.pack(units)
+        if own.offset:
+            content = own.entry(call_id, phase, at_us)
+            target[own.offset : own.offset + at.JOURNAL.size] = content
+            own.content = content
+        target[at.DIRTY_AT] = 0
+
+
+if TYPE_CHECKING:
+    _: type[CounterStore] = MmapCounterStore

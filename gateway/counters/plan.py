@@ -1,0 +1,177 @@
+"""What one call does to its counters' entries: worked out from a mapped file without changing it (the hot path).
+
+The caller holds the lock. ``evaluate`` says whether a call passes and what to write; ``correct`` what a settlement
+writes. Written as flat loops over plain tuples: three limits cost about two microseconds here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from mmap import mmap
+from struct import Struct
+from typing import NamedTuple
+
+from gateway.counters import layout as at
+from gateway.quotas import bucket, calendar, concurrent, sliding
+from gateway.quotas.counter import Counter, CounterRequest, Decision, DecisionFlag, LimitState, Reservation
+from gateway.quotas.limit import Algorithm
+
+Words = tuple[int, int, int, int]
+Take = Callable[[Words, Counter, int, int], tuple[Words, int, bool, int]]
+
+Change = tuple[int, bytes, list[tuple[int, int]]]
+"""``(offset, packed words and check, [(cell, units)])``: what to write to one entry."""
+
+Outcome = tuple[int, bool, int, int, int]
+"""``(room, fits, reset_us, window_us, retry_us)`` of one request."""
+
+Taken = tuple[bool, list[Outcome], list[Change]]
+"""``(admitted, outcomes, changes)``; the changes are to be made only when admitted."""
+
+_TAKE: dict[Algorithm, Take] = {
+    Algorithm.CALENDAR: calendar.take,
+    Algorithm.SLIDING: sliding.take,
+    Algorithm.BUCKET: bucket.take,
+    Algorithm.CONCURRENT: concurrent.take,
+}
+_STAMPED = (Algorithm.CALENDAR, Algorithm.SLIDING)  # the others keep their last instant themselves
+
+_unpack = Struct("<16s8xqqqq").unpack_from
+_unpack_cells = at.CELL_ARRAY.unpack_from
+_pack_words = at.WORDS.pack
+_NO_CELLS: list[tuple[int, int]] = []
+
+
+class Item(NamedTuple):
+    """One request, with the place of its entry. ``sliding_us`` is 0 but for sliding windows."""
+
+    offset: int
+    key: bytes
+    identity: int
+    take: Take
+    counter: Counter
+    cost: int
+    sliding_us: int
+    hard: bool
+    shared: bool  # another request of the call takes from the same counter: it is counted once (SEMANTICS §16)
+    stamp: bool  # note the time of the last use, by which addresses are evicted
+
+    @classmethod
+    def of(cls, request: CounterRequest, offset: int, earlier: list["Item"]) -> "Item":
+        counter = request.counter
+        return cls(
+            offset,
+            counter.key,
+            at.identity(counter.key, offset, counter.algorithm),
+            _TAKE[counter.algorithm],
+            counter,
+            request.amount,
+            counter.window_us if counter.algorithm is Algorithm.SLIDING else 0,
+            counter.limit.mode == "hard",
+            any(item.key == counter.key for item in earlier),
+            counter.volatile and counter.algorithm in _STAMPED,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A reservation with the places of its entries; keeps the reservation, so that its identity stays taken."""
+
+    reservation: Reservation
+    items: tuple[Item, ...]
+
+
+def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
+    """Whether the call passes at ``at_us`` and what to write if so; None when an entry is no longer its counter's."""
+    admitted = True
+    outcomes: list[Outcome] = []
+    changes: list[Change] = []
+    for offset, key, identity, take, counter, cost, sliding_us, hard, shared, stamp in items:
+        found, first, second, third, fourth = _unpack(source, offset)
+        if found != key:
+            return None
+        words = (first, second, third, fourth)
+        cells = _NO_CELLS
+        if sliding_us and first < (index := at_us * 60 // sliding_us):
+            words, cells = sliding.advance(words, _unpack_cells(source, offset + 64), index)
+        (first, second, third, fourth), room, fits, reset_us = take(words, counter, cost, at_us)
+        retry_us = 0
+        if not fits:
+            retry_us = _retry(source, offset, words, cells, counter, cost, at_us)
+            if hard:
+                admitted = False
+        if stamp:
+            fourth = at_us
+        if not shared:
+            check = identity ^ first ^ second ^ third ^ fourth
+            changes.append((offset, _pack_words(first, second, third, fourth, check), cells))
+        outcomes.append((room, fits, reset_us, counter.window_us or _window_us(counter, first, second), retry_us))
+    return admitted, outcomes, changes
+
+
+def decide(items: tuple[Item, ...], taken: Taken, at_us: int) -> Decision:
+    """The answer to the caller."""
+    admitted, outcomes, _ = taken
+    flags = 0
+    states = []
+    for item, (room, fits, reset_us, window_us, retry_us) in zip(items, outcomes, strict=True):
+        remaining = room - item.cost if admitted else room
+        if not fits and admitted and item.counter.limit.mode == "soft":
+            flags |= DecisionFlag.OVERAGE
+        limit = item.counter.limit
+        states.append(LimitState(limit, remaining if remaining > 0 else 0, reset_us, not fits, retry_us, window_us))
+    return Decision(admitted, at_us, tuple(states), int(flags))
+
+
+def state_of(source: mmap, offset: int | None, counter: Counter, at_us: int) -> LimitState:
+    """A limit's state without taking; a counter without an entry has used nothing."""
+    words: Words = (0, 0, 0, 0)
+    if offset is not None:
+        words = _unpack(source, offset)[1:]
+        if counter.algorithm is Algorithm.SLIDING:
+            index = sliding.index_at(counter.window_us, at_us)
+            if words[0] < index:
+                words, _ = sliding.advance(words, _unpack_cells(source, offset + at.CELLS_AT), index)
+    after, room, _, reset_us = _TAKE[counter.algorithm](words, counter, 0, at_us)
+    window_us = counter.window_us or _window_us(counter, after[0], after[1])
+    return LimitState(counter.limit, max(0, room), reset_us, window_us=window_us)
+
+
+def correct(source: mmap, offset: int, counter: Counter, delta: int, call_us: int, now_us: int) -> Change | None:
+    """What a settlement of a call made at ``call_us`` writes; None when its window is over."""
+    words: Words = _unpack(source, offset)[1:]
+    cells = _NO_CELLS
+    after: Words | None
+    match counter.algorithm:
+        case Algorithm.SLIDING:
+            given = sliding.give(words, _unpack_cells(source, offset + at.CELLS_AT), counter, delta, call_us)
+            after, cells = given or (None, _NO_CELLS)
+        case Algorithm.CALENDAR:
+            after = calendar.give(words, counter, delta, call_us, now_us)
+        case Algorithm.BUCKET:
+            after = bucket.give(words, counter, delta, call_us, now_us)
+        case Algorithm.CONCURRENT:
+            after = concurrent.give(words, counter, delta, call_us, now_us)
+    if after is None:
+        return None
+    return offset, _pack_words(*after, at.check_word(counter.key, offset, counter.algorithm, after)), cells
+
+
+def _window_us(counter: Counter, first: int, second: int) -> int:
+    return second - first if counter.algorithm is Algorithm.CALENDAR else 0
+
+
+def _retry(
+    source: mmap, offset: int, words: Words, cells: list[tuple[int, int]], counter: Counter, cost: int, at_us: int
+) -> int:
+    match counter.algorithm:
+        case Algorithm.SLIDING:
+            ring = list(_unpack_cells(source, offset + at.CELLS_AT))
+            for cell, units in cells:
+                ring[cell] = units
+            return sliding.retry(words, ring, counter, cost)
+        case Algorithm.CALENDAR:
+            return calendar.retry(words, counter, cost, at_us)
+        case Algorithm.BUCKET:
+            return bucket.retry(words, counter, cost, at_us)
+        case Algorithm.CONCURRENT:
+            return concurrent.retry(words, counter, cost, at_us)

@@ -1,0 +1,103 @@
+"""Counters that a configuration change created: noted for the shipper, which adds the ledger's sum (SEMANTICS §16).
+
+The notes are a file of JSON lines beside the counters, written before the entry exists: a note without an entry means
+nothing, an entry without a note could not happen. All methods but ``read`` need the lock.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gateway.quotas import calendar, sliding
+from gateway.quotas.counter import Counter
+from gateway.quotas.limit import Algorithm
+
+MAX_BYTES = 256 << 20
+"""Beyond this, new counters are seeded by ``reconcile`` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseeded:
+    """A counter that lacks the ledger's counted units with ``start_us <= at_us < created_us`` of its scope.
+
+    Empty ``key_id`` and ``route`` mean any; ``routes`` empty means any, else those only.
+    """
+
+    key: bytes
+    algorithm: Algorithm
+    meter: str
+    tenant: str
+    key_id: str
+    route: str
+    routes: tuple[str, ...]
+    start_us: int
+    created_us: int
+
+
+def describe(counter: Counter, created_us: int) -> Unseeded | None:
+    """What must be added to a counter made now; None when nothing need be."""
+    if counter.scope is None or counter.algorithm not in (Algorithm.CALENDAR, Algorithm.SLIDING):
+        return None
+    if counter.algorithm is Algorithm.CALENDAR:
+        assert counter.bounds is not None
+        start_us = calendar.window_at(counter.bounds, created_us)[0]
+    else:
+        oldest = sliding.index_at(counter.window_us, created_us) - sliding.SUB_BUCKETS
+        start_us = -(-oldest * counter.window_us // sliding.SUB_BUCKETS)
+    scope, limit = counter.scope, counter.limit
+    return Unseeded(
+        counter.key,
+        counter.algorithm,
+        limit.meter,
+        scope.tenant,
+        scope.key,
+        scope.route,
+        limit.routes,
+        start_us,
+        created_us,
+    )
+
+
+class Notes:
+    """The file of notes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def add(self, note: Unseeded) -> None:
+        """Append a note; a partial last line of a process that died is ended first."""
+        line = json.dumps(asdict(note) | {"key": note.key.hex()}) + "\n"
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            if size >= MAX_BYTES:
+                return
+            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            os.write(fd, ("\n" if torn else "").encode() + line.encode())
+        finally:
+            os.close(fd)
+
+    def read(self) -> list[Unseeded]:
+        """All notes, oldest first; lines that are not whole are passed over."""
+        try:
+            text = self._path.read_text()
+        except FileNotFoundError:
+            return []
+        notes = []
+        for line in text.splitlines():
+            try:
+                raw = json.loads(line)
+                raw |= {
+                    "key": bytes.fromhex(raw["key"]),
+                    "algorithm": Algorithm(raw["algorithm"]),
+                    "routes": tuple(raw["routes"]),
+                }
+                notes.append(Unseeded(**raw))
+            except (ValueError, TypeError, KeyError):
+                continue
+        return notes
+
+    def clear(self) -> None:
+        """Forget all notes."""
+        self._path.unlink(missing_ok=True)
