@@ -1,8 +1,10 @@
 """Reading single calls: lists newest first by keyset, counts, ids."""
 
 import json
+from collections.abc import Collection
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import GatewayError
 from gateway.storage import schema
@@ -13,6 +15,7 @@ from gateway.storage.scoping import within
 from gateway.storage.values import CallFilter, CallRow, Page
 
 ANY_CALL = CallFilter()
+_PARAMETERS = 500  # well under SQLite's limit of bound variables
 
 _FIELDS = [name for name in schema.calls.columns.keys() if name not in ("source", "sequence")]  # noqa: SIM118
 _COLUMNS = [schema.calls.c[name] for name in _FIELDS]
@@ -75,8 +78,8 @@ class CallReads:
         async with self._database.read() as connection:
             return [call_of(row) for row in await connection.execute(query)]
 
-    async def count_calls(self, scope: Scope, filter: CallFilter = ANY_CALL) -> int:
-        """How many distinct calls have a row."""
+    async def count_calls(self, scope: Scope, filter: CallFilter = ANY_CALL, also: Collection[bytes] = ()) -> int:
+        """How many distinct calls have a row, or an id in ``also``: those that matched in the unshipped spool."""
         table = schema.calls
         matching = conditions(scope, filter)
         rows = sa.select(sa.func.count()).select_from(table).where(*matching)
@@ -89,13 +92,25 @@ class CallReads:
             total = (await connection.execute(rows)).scalar_one()
             part_rows, part_calls = (await connection.execute(parts)).one()
             ended_calls = (await connection.execute(both)).scalar_one() if part_rows else 0
-        return int(total - part_rows + part_calls - ended_calls)
+            known = await _known(connection, scope, also)
+        return int(total - part_rows + part_calls - ended_calls) + len(set(also)) - known
 
     async def ids(self, scope: Scope, filter: CallFilter = ANY_CALL) -> set[bytes]:
         """The ids of all matching calls: for comparing sets, not for pages."""
         query = sa.select(schema.calls.c.id).where(*conditions(scope, filter))
         async with self._database.read() as connection:
             return set((await connection.execute(query)).scalars())
+
+
+async def _known(connection: AsyncConnection, scope: Scope, ids: Collection[bytes]) -> int:
+    table = schema.calls
+    ordered, known = sorted(set(ids)), 0
+    for start in range(0, len(ordered), _PARAMETERS):
+        chunk = ordered[start : start + _PARAMETERS]
+        query = sa.select(sa.func.count(sa.distinct(table.c.id)))
+        query = query.where(table.c.id.in_(chunk), within(scope, table.c.tenant))
+        known += (await connection.execute(query)).scalar_one()
+    return known
 
 
 def _cursor(text: str) -> sa.Tuple:

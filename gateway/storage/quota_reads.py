@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from gateway.metering.rollup import quarter_of
 from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
@@ -80,6 +81,15 @@ class QuotaReads:
         async with self._database.read() as connection:
             rows = [(at_us, json.loads(text).get(meter, 0)) for at_us, text in await connection.execute(query)]
         return [(at_us, units) for at_us, units in rows if units]
+
+    async def active_scopes(self, scope: Scope, since_us: int) -> list[tuple[str, str, str]]:
+        """The (tenant, key, route) that had a call since the quarter hour of an instant: whose counters to rebuild."""
+        platform_only(scope)
+        table = schema.rollups
+        columns = (table.c.tenant, table.c.key, table.c.route)
+        query = sa.select(*columns).where(table.c.quarter_us >= quarter_of(since_us), table.c.tenant != "").distinct()
+        async with self._database.read() as connection:
+            return [(tenant, key, route) for tenant, key, route in await connection.execute(query.order_by(*columns))]
 
 
 def _quota_units() -> sa.ColumnElement[str]:
