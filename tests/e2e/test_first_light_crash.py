@@ -27,7 +27,7 @@ StartGateway = Callable[[dict[str, Any]], GatewayProcess]
 
 
 class Load:
-    """Clients that call one after the other until told to stop. A broken connection is replaced, a call never repeated."""
+    """Clients that call one after the other until told to stop. A broken connection is replaced, no call repeated."""
 
     def __init__(self, listen: str) -> None:
         self._listen = listen
