@@ -1,0 +1,124 @@
+"""The pages as one application: every address, who may enter it, and what it needs to run."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.data_files import data_root
+from gateway.errors import StoreUnavailable
+from gateway.storage.ports import PLATFORM
+from gateway.ui import doors, pages
+from gateway.ui.accounts import Accounts
+from gateway.ui.assets import Assets
+from gateway.ui.contexts import Message
+from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, guarded
+from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, REVENUE, SERVICES, SESSIONS, THROTTLE
+from gateway.ui.live import LiveHub
+from gateway.ui.rendering import message, setup_templates
+from gateway.ui.revenue import RevenueReader
+from gateway.ui.services import UiServices
+from gateway.ui.sessions import Sessions
+from gateway.ui.throttle import LoginThrottle
+
+ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
+    ("GET", "/", "anyone", doors.home),
+    ("GET", "/login", "anyone", doors.login_page),
+    ("POST", "/login", "anyone", doors.log_in),
+    ("GET", "/login/link", "anyone", doors.follow_link),
+    ("POST", "/theme", "anyone", doors.set_theme),
+    ("POST", "/logout", "person", doors.log_out),
+    ("GET", "/account", "person", doors.account_page),
+    ("POST", "/account/password", "person", doors.change_password),
+    ("GET", "/admin", "platform", pages.admin_overview),
+    ("GET", "/admin/live", "platform", pages.live),
+    ("GET", "/admin/calls", "platform", pages.admin_calls),
+    ("GET", "/admin/routes", "platform", pages.admin_routes),
+    ("GET", "/admin/tenants", "platform", pages.admin_tenants),
+    ("GET", "/admin/tenants/{id}", "platform", pages.admin_tenant),
+    ("GET", "/admin/tenants/{id}/calls", "platform", pages.admin_tenant_calls),
+    ("GET", "/portal", "tenant", pages.portal),
+    ("GET", "/portal/live", "tenant", pages.live),
+    ("GET", "/portal/calls", "tenant", pages.portal_calls),
+)
+
+OWN_PATHS = ("/login", "/logout", "/account", "/admin", "/portal", "/theme", "/static")
+PROBLEMS = {
+    400: ("That request makes no sense", "The address or the form is not one of ours."),
+    401: ("Log in first", "Your session has ended."),
+    403: ("That form did not come from here", "It was open too long or sent from another site. Reload and try again."),
+    404: ("Nothing here", "This page does not exist, or is not yours to see."),
+    405: ("Not like that", "This address does not take such a request."),
+    413: ("Too much", "The form is larger than any of ours."),
+    503: ("One moment", "The store does not answer just now. Calls are served and recorded meanwhile."),
+}
+
+logger = logging.getLogger(__name__)
+
+
+def build_ui(services: UiServices) -> web.Application:
+    """An application with all pages. The caller may add routes of its own (health, metrics, API) before it starts."""
+    app = web.Application(middlewares=[_errors_as_pages], client_max_size=128 * 1024)
+    assets = Assets(data_root() / "static")
+    store = services.store
+    app[SERVICES] = services
+    app[SESSIONS] = Sessions(store.people, services.clock, services.secret)
+    app[ACCOUNTS] = Accounts(store.people, store.audit, services.clock)
+    app[THROTTLE] = LoginThrottle()
+    app[ASSETS] = assets
+    app[REVENUE] = RevenueReader(services)
+    app[LIVE] = LiveHub(lambda: store.ledger.posting_sequence(PLATFORM))
+    setup_templates(app, assets)
+    for method, path, access, handler in ROUTES:
+        app.router.add_route(method, path, guarded(access, handler))
+    app.router.add_get("/static/{name}", assets.serve)
+    app.on_response_prepare.append(_secure)
+    app.on_shutdown.append(_stop_live)
+    return app
+
+
+async def _stop_live(app: web.Application) -> None:
+    await app[LIVE].close()
+
+
+async def _secure(request: web.Request, response: web.StreamResponse) -> None:
+    """The headers of every answer of this application; one that a handler set itself stays."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+@web.middleware
+async def _errors_as_pages(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """People get a page for an error; other rooms' addresses and programs keep their own answers."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400 or not _wants_page(request):
+            raise
+        return _problem(request, error.status, dict(error.headers))
+    except StoreUnavailable as error:
+        if not _is_own(request):
+            raise
+        logger.warning("a page met an unavailable store", extra={"path": request.path, "error": str(error)})
+        return _problem(request, 503, {"Retry-After": "2"})
+
+
+def _is_own(request: web.Request) -> bool:
+    return request.path == "/" or any(request.path == p or request.path.startswith(p + "/") for p in OWN_PATHS)
+
+
+def _wants_page(request: web.Request) -> bool:
+    return _is_own(request) or (
+        "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
+    )
+
+
+def _problem(request: web.Request, status: int, headers: dict[str, str]) -> web.Response:
+    heading, text = PROBLEMS.get(status, ("That did not work", "The request was refused."))
+    response = message(request, None, Message(status, heading, text, "Back to the start", "/"))
+    for name in ("Retry-After", "Allow", "WWW-Authenticate"):
+        if name in headers:
+            response.headers[name] = headers[name]
+    return response

@@ -1,0 +1,33 @@
+"""The estimated bill of a tenant, by the one rating function that makes invoices."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from gateway.billing.estimate import estimate
+from gateway.billing.line import Line
+from gateway.config.catalog import plan_prices
+from gateway.config.snapshot import Snapshot
+from gateway.period import Period
+from gateway.tenants.model import Tenant
+from gateway.ui.services import Bill, BillLine
+
+
+def estimate_bill(snapshot: Snapshot, tenant: Tenant, units: Mapping[str, int], period: Period) -> Bill | None:
+    """What ``units`` of ``period`` cost on the tenant's plan; None when the plan is unknown or has no prices."""
+    try:
+        plan = plan_prices(snapshot.source, tenant.plan)
+    except KeyError:
+        return None
+    if not plan.metered() and not plan.fees(tenant.billing_cycle):
+        return None
+    found = estimate(plan, dict(units), period, cycle=tenant.billing_cycle)
+    return Bill(tuple(map(_line, found.lines)), found.subtotal.amount, found.currency)
+
+
+def _line(line: Line) -> BillLine:
+    return BillLine(line.description, _quantity(line.quantity, line.meter) if line.meter else "", line.amount.amount)
+
+
+def _quantity(quantity: Decimal, meter: str) -> str:
+    text = f"{quantity:,f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {meter}"

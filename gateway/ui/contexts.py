@@ -1,0 +1,186 @@
+"""What each template is given: one frozen dataclass a page. Templates format; they never compute or fetch."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from gateway.quotas.limit import Mode
+from gateway.routing.route import Route
+from gateway.storage.values import CallRow, User
+from gateway.tenants.model import Tenant
+from gateway.ui.charts import BarChart, Share
+from gateway.ui.forecast import Forecast
+from gateway.ui.services import Bill
+
+Level = Literal["calm", "near", "full"]
+Theme = Literal["auto", "light", "dark"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The frame around every page. ``live`` is the address of the page's event stream, empty for a still page."""
+
+    title: str
+    path: str
+    user: User | None
+    tenant: Tenant | None
+    csrf: str
+    theme: Theme
+    now_us: int
+    zone: str = "UTC"
+    live: str = ""
+    fragment: bool = False
+
+    @property
+    def is_platform(self) -> bool:
+        return self.user is not None and self.user.tenant is None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitBar:
+    """A limit with its bar. ``fill`` is 0 to 1000 (per mille); ``near`` from 80 %, ``full`` from 100 %."""
+
+    name: str
+    meter: str
+    scope: str
+    window: str
+    mode: Mode
+    used: int
+    max: int
+    reset_us: int | None
+    fill: int
+    level: Level
+    forecast: Forecast | None
+
+    @property
+    def remaining(self) -> int:
+        return max(self.max - self.used, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """A key as it may be shown: never its secret."""
+
+    id: str
+    name: str
+    hint: str
+    state: Literal["active", "expired", "revoked"]
+    source: str
+    expires_us: int | None
+    used_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BillView:
+    """The estimate, for the period ``[start_us, end_us)``; ``bill`` None: the plan has no prices."""
+
+    bill: Bill | None
+    start_us: int
+    end_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantView:
+    """A tenant's state, the same for the operator and for the tenant's own people."""
+
+    tenant: Tenant
+    plan_known: bool
+    limits: tuple[LimitBar, ...]
+    limits_exact: bool
+    chart: BarChart
+    routes: tuple[Share, ...]
+    keys: tuple[KeyLine, ...]
+    calls: tuple[CallRow, ...]
+    bill: BillView
+    month_calls: int
+    month_failed: int
+    example: str
+    complete_until_us: int
+
+    @property
+    def pressing(self) -> tuple[LimitBar, ...]:
+        """Limits that deserve a word at the top."""
+        return tuple(bar for bar in self.limits if bar.level != "calm")
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The operator's first page: the last 24 hours and the month so far."""
+
+    calls: int
+    failed: int
+    refused: int
+    p95_us: int | None
+    revenue: tuple[tuple[str, Decimal], ...]
+    complete_until_us: int
+    tenants: int
+    chart: BarChart
+    top: tuple[Share, ...]
+    recent: tuple[CallRow, ...]
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLine:
+    """One row of the list of tenants; figures are of the tenant's current month."""
+
+    tenant: Tenant
+    calls: int
+    fill: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantList:
+    """One page of tenants; ``next`` is the cursor, empty on the last page."""
+
+    rows: tuple[TenantLine, ...]
+    next: str
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLine:
+    """A route with its traffic of the last 24 hours."""
+
+    route: Route
+    calls: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallList:
+    """One page of calls, newest first."""
+
+    rows: tuple[CallRow, ...]
+    next: str
+    first: bool
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginForm:
+    """The login form, after a failed try with what was typed (never the password)."""
+
+    next: str
+    email: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountForm:
+    """The person's own page."""
+
+    has_password: bool
+    error: str = ""
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A page that only says something: errors, used-up links."""
+
+    status: int
+    heading: str
+    text: str
+    action: str
+    href: str

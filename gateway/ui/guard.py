@@ -1,0 +1,138 @@
+"""Who may enter which page, and that a form was sent by our own page: the one place where both are decided."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+from aiohttp import web
+
+from gateway.storage.values import User
+from gateway.tenants.permissions import allows
+from gateway.ui.keys import SERVICES, SESSIONS
+from gateway.ui.sessions import COOKIE, Visitor
+
+Access = Literal["anyone", "person", "platform", "tenant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who asks. ``nonce`` binds the forms of a browser without a session."""
+
+    visitor: Visitor | None
+    nonce: str
+
+    @property
+    def user(self) -> User:
+        """The person; only behind a door that lets nobody else in."""
+        if self.visitor is None:
+            raise web.HTTPForbidden
+        return self.visitor.user
+
+    @property
+    def binding(self) -> str:
+        """What the CSRF token of this visit's pages is bound to."""
+        return self.visitor.session.id if self.visitor else f"form {self.nonce}"
+
+
+Handler = Callable[[web.Request, Visit], Awaitable[web.StreamResponse]]
+Door = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+NONCE_COOKIE = "gw_form"
+MAX_FORM = 64 * 1024
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not "no-referrer": with it browsers send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def guarded(access: Access, handler: Handler) -> Door:
+    """The handler behind its door. Foreign doors are 404: nobody learns what is behind them."""
+
+    async def enter(request: web.Request) -> web.StreamResponse:
+        visitor = await request.app[SESSIONS].find(request.cookies.get(COOKIE, ""))
+        visit = Visit(visitor, request.cookies.get(NONCE_COOKIE, "")[:64] or secrets.token_urlsafe(18))
+        if access != "anyone":
+            if visitor is None:
+                raise _login_first(request)
+            _check_access(request, access, visitor.user)
+        if request.method == "POST":
+            await _check_form(request, visit)
+        response = await handler(request, visit)
+        if visitor is None and not response.prepared and visit.nonce != request.cookies.get(NONCE_COOKIE):
+            set_cookie(request, response, NONCE_COOKIE, visit.nonce)
+        return response
+
+    return enter
+
+
+def _login_first(request: web.Request) -> web.HTTPException:
+    if request.method in ("GET", "HEAD") and not request.path.endswith("/live") and "fragment" not in request.query:
+        return web.HTTPSeeOther(f"/login?next={quote(request.path, safe='')}")
+    return web.HTTPUnauthorized(text="Log in first.\n", headers={"WWW-Authenticate": "Cookie"})
+
+
+def _check_access(request: web.Request, access: Access, user: User) -> None:
+    of_tenant = user.tenant is not None
+    if access == "platform" and not allows(user.role, of_tenant=of_tenant, area="platform", access="read"):
+        raise web.HTTPNotFound
+    if access == "tenant" and not of_tenant:
+        raise web.HTTPSeeOther("/admin") if request.path == "/portal" else web.HTTPNotFound()
+
+
+async def _check_form(request: web.Request, visit: Visit) -> None:
+    """A form comes from our own pages: by Sec-Fetch-Site, by Origin, and by its CSRF token."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise web.HTTPForbidden(text="This form was sent from another site.\n")
+    origin = request.headers.get("Origin")
+    if origin is not None and not _own_origin(request, origin):
+        raise web.HTTPForbidden(text="This form was sent from another site.\n")
+    if (request.content_length or 0) > MAX_FORM:
+        raise web.HTTPRequestEntityTooLarge(MAX_FORM, request.content_length or 0)
+    form = await request.post()
+    token = form.get("csrf")
+    if not isinstance(token, str) or not request.app[SESSIONS].csrf_matches(visit.binding, token):
+        raise web.HTTPForbidden(text="This page was open too long. Go back, reload it and try again.\n")
+
+
+def _own_origin(request: web.Request, origin: str) -> bool:
+    try:
+        sent, public = urlsplit(origin), urlsplit(request.app[SERVICES].snapshot().server.public_url)
+    except ValueError:
+        return False
+    if sent.scheme not in ("http", "https") or not sent.netloc:
+        return False
+    # The host that the browser spoke to is ours too: a person may use localhost where public_url says 127.0.0.1.
+    return (sent.scheme, sent.netloc) == (public.scheme, public.netloc) or sent.netloc == request.host
+
+
+def is_https(request: web.Request) -> bool:
+    """Whether people reach us by https, so that cookies must be Secure."""
+    return request.app[SERVICES].snapshot().server.public_url.startswith("https:")
+
+
+def set_cookie(request: web.Request, response: web.StreamResponse, name: str, value: str, **more: int) -> None:
+    """A host-only cookie that scripts cannot read and other sites cannot send."""
+    response.set_cookie(
+        name, value, path="/", httponly=True, samesite="Lax", secure=is_https(request), max_age=more.get("max_age")
+    )
+
+
+def safe_next(text: str) -> str:
+    """A path of ours to go on to after login; anything else is ``/`` (no open redirect)."""
+    inside = text.startswith(("/admin", "/portal", "/account")) and text.isascii() and text.isprintable()
+    return text if inside and "\\" not in text and "//" not in text and len(text) < 512 else "/"
+
+
+def see_other(where: str) -> web.Response:
+    """On to another page, by GET (303)."""
+    return web.Response(status=303, headers={"Location": where, "Cache-Control": "no-store"})

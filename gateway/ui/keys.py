@@ -1,0 +1,19 @@
+"""The typed keys under which the application holds what its handlers share."""
+
+from aiohttp import web
+
+from gateway.ui.accounts import Accounts
+from gateway.ui.assets import Assets
+from gateway.ui.live import LiveHub
+from gateway.ui.revenue import RevenueReader
+from gateway.ui.services import UiServices
+from gateway.ui.sessions import Sessions
+from gateway.ui.throttle import LoginThrottle
+
+SERVICES = web.AppKey("ui_services", UiServices)
+SESSIONS = web.AppKey("ui_sessions", Sessions)
+ACCOUNTS = web.AppKey("ui_accounts", Accounts)
+THROTTLE = web.AppKey("ui_throttle", LoginThrottle)
+ASSETS = web.AppKey("ui_assets", Assets)
+LIVE = web.AppKey("ui_live", LiveHub)
+REVENUE = web.AppKey("ui_revenue", RevenueReader)

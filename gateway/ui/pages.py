@@ -1,0 +1,114 @@
+"""The pages of the operator and of tenants: fetch what the page shows, render it."""
+
+import contextlib
+
+from aiohttp import web
+
+from gateway.storage.ports import PLATFORM, Scope
+from gateway.tenants.model import Tenant
+from gateway.ui.guard import Visit
+from gateway.ui.keys import LIVE, REVENUE, SERVICES, SESSIONS
+from gateway.ui.platform_reading import all_calls, overview, route_list, tenant_list
+from gateway.ui.rendering import render
+from gateway.ui.sessions import COOKIE
+from gateway.ui.tenant_reading import tenant_calls, tenant_view
+
+MAX_CURSOR = 256
+
+
+async def admin_overview(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin``."""
+    page = await overview(request.app[SERVICES], request.app[REVENUE])
+    return render(request, visit, "admin/overview.html", page, "Overview", live="/admin/live")
+
+
+async def admin_tenants(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/tenants``."""
+    page = await tenant_list(request.app[SERVICES], _cursor(request))
+    return render(request, visit, "admin/tenants.html", page, "Tenants", live="/admin/live")
+
+
+async def admin_tenant(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/tenants/{id}``."""
+    tenant = await _tenant(request, PLATFORM, request.match_info["id"])
+    page = await tenant_view(request.app[SERVICES], tenant)
+    return render(request, visit, "admin/tenant.html", page, tenant.name, tenant=tenant, live="/admin/live")
+
+
+async def admin_tenant_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/tenants/{id}/calls``."""
+    tenant = await _tenant(request, PLATFORM, request.match_info["id"])
+    page = await tenant_calls(request.app[SERVICES], tenant, request.path, _cursor(request))
+    return render(
+        request, visit, "calls.html", page, f"Calls of {tenant.name}", tenant=tenant, live=_live(request, "/admin")
+    )
+
+
+async def admin_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/calls``."""
+    page = await all_calls(request.app[SERVICES], _cursor(request))
+    return render(request, visit, "calls.html", page, "Calls", live=_live(request, "/admin"))
+
+
+async def admin_routes(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/routes``."""
+    page = await route_list(request.app[SERVICES])
+    return render(request, visit, "admin/routes.html", page, "Routes", live="/admin/live")
+
+
+async def portal(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/portal``: the visitor's own tenant, whatever the address says."""
+    tenant = await _own_tenant(request, visit)
+    page = await tenant_view(request.app[SERVICES], tenant)
+    return render(request, visit, "portal/overview.html", page, "Overview", tenant=tenant, live="/portal/live")
+
+
+async def portal_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/portal/calls``."""
+    tenant = await _own_tenant(request, visit)
+    page = await tenant_calls(request.app[SERVICES], tenant, "/portal/calls", _cursor(request))
+    return render(request, visit, "calls.html", page, "Calls", tenant=tenant, live=_live(request, "/portal"))
+
+
+async def _own_tenant(request: web.Request, visit: Visit) -> Tenant:
+    tenant_id = visit.user.tenant or ""
+    return await _tenant(request, Scope(tenant_id), tenant_id)
+
+
+async def _tenant(request: web.Request, scope: Scope, tenant_id: str) -> Tenant:
+    tenant = await request.app[SERVICES].store.tenants.get(scope, tenant_id)
+    if tenant is None:
+        raise web.HTTPNotFound
+    return tenant
+
+
+def _cursor(request: web.Request) -> str:
+    """Where the list goes on; a cursor of ours is short."""
+    cursor = request.query.get("after", "")
+    if len(cursor) > MAX_CURSOR or not cursor.isprintable():
+        raise web.HTTPBadRequest
+    return cursor
+
+
+def _live(request: web.Request, section: str) -> str:
+    """Only the newest page of a list moves: older ones would slip away under the reader."""
+    return "" if "after" in request.query else f"{section}/live"
+
+
+async def live(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/live``, ``/portal/live``: an event each time the ledger moves, until the session ends."""
+    hub, sessions = request.app[LIVE], request.app[SESSIONS]
+    if hub.full:
+        raise web.HTTPServiceUnavailable(headers={"Retry-After": "30"})
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+    response.headers["X-Accel-Buffering"] = "no"
+    await response.prepare(request)
+    with contextlib.suppress(ConnectionResetError, ConnectionAbortedError):
+        await response.write(b"retry: 2000\n\n")
+        async with contextlib.aclosing(hub.events()) as events:
+            async for sequence in events:
+                if sequence is None and await sessions.find(request.cookies.get(COOKIE, "")) is None:
+                    break
+                await response.write(b": ping\n\n" if sequence is None else b"event: changed\ndata: %d\n\n" % sequence)
+        await response.write_eof()
+    return response

@@ -1,0 +1,70 @@
+"""Templates: the environment, the frame around every page, and the answer."""
+
+from typing import Any
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from gateway.data_files import data_root
+from gateway.tenants.model import Tenant
+from gateway.ui.assets import Assets
+from gateway.ui.contexts import Message, Shell, Theme
+from gateway.ui.formats import FILTERS
+from gateway.ui.guard import Visit
+from gateway.ui.keys import SERVICES, SESSIONS
+from gateway.ui.zones import zone_of
+
+THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
+THEME_COOKIE = "gw_theme"
+
+
+def setup_templates(app: web.Application, assets: Assets) -> None:
+    """Install the environment: escaping always on, an unknown name in a template is an error."""
+    env = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(data_root() / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.filters.update(FILTERS)
+    env.globals["asset"] = assets.url
+
+
+def render(
+    request: web.Request,
+    visit: Visit | None,
+    template: str,
+    page: object,
+    title: str,
+    *,
+    tenant: Tenant | None = None,
+    live: str = "",
+    status: int = 200,
+) -> web.Response:
+    """A page in its frame, or, for ``?fragment=live``, only its moving part."""
+    wanted = request.cookies.get(THEME_COOKIE, "auto")
+    shell = Shell(
+        title=title,
+        path=request.path,
+        user=visit.visitor.user if visit and visit.visitor else None,
+        tenant=tenant,
+        csrf=request.app[SESSIONS].csrf_token(visit.binding) if visit else "",
+        theme=next((theme for theme in THEMES if theme == wanted), "auto"),
+        now_us=request.app[SERVICES].clock.now(),
+        zone=zone_of(tenant).key if tenant else "UTC",
+        live=live,
+        fragment=bool(live) and request.query.get("fragment") == "live",
+    )
+    context: dict[str, Any] = {"shell": shell, "page": page}
+    response = aiohttp_jinja2.render_template(template, request, context, status=status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def message(request: web.Request, visit: Visit | None, page: Message) -> web.Response:
+    """A page that only says something."""
+    return render(request, visit, "message.html", page, page.heading, status=page.status)

@@ -1,0 +1,162 @@
+"""What the pages need from the rest of the gateway, as ports. ``gateway.storage.Store`` fits ``Store`` as it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
+from zoneinfo import ZoneInfo
+
+from gateway.clock import Clock
+from gateway.config.snapshot import Snapshot
+from gateway.period import Period
+from gateway.quotas.limit import Mode
+from gateway.storage.ports import Scope, UsageQuery, UsageTotals
+from gateway.storage.values import (
+    AuditEntry,
+    Bucket,
+    CallFilter,
+    CallRow,
+    Dimension,
+    Link,
+    Page,
+    RefusalSum,
+    Session,
+    UsageSum,
+    User,
+)
+from gateway.tenants.model import Key, Tenant
+
+
+class Tenants(Protocol):
+    """The tenants that a scope may see."""
+
+    async def list(self, scope: Scope, limit: int = 50, after: str | None = None) -> Page[Tenant]: ...
+    async def get(self, scope: Scope, id: str) -> Tenant | None: ...
+
+
+class Keys(Protocol):
+    """Keys, newest first, and when each was last used (key id to microseconds)."""
+
+    async def list(self, scope: Scope, tenant: str) -> list[Key]: ...
+    async def last_used(self, scope: Scope, tenant: str) -> dict[str, int]: ...
+
+
+class People(Protocol):
+    """People, their logins and one-time links."""
+
+    async def create_user(self, scope: Scope, user: User) -> None: ...
+    async def get_user(self, scope: Scope, id: str) -> User | None: ...
+    async def find_email(self, scope: Scope, email: str) -> User | None: ...
+    async def set_password(self, scope: Scope, id: str, password_hash: str) -> object: ...
+    async def has_admin(self, scope: Scope) -> bool: ...
+    async def open_session(self, scope: Scope, session: Session) -> None: ...
+    async def session(self, scope: Scope, id: str) -> Session | None: ...
+    async def touch_session(self, scope: Scope, id: str, idle_expires_us: int) -> object: ...
+    async def revoke_session(self, scope: Scope, id: str, now_us: int) -> object: ...
+    async def revoke_sessions(self, scope: Scope, user: str, now_us: int) -> object: ...
+    async def create_link(self, scope: Scope, link: Link) -> None: ...
+    async def use_link(self, scope: Scope, hash: bytes, now_us: int) -> Link | None: ...
+
+
+class Audit(Protocol):
+    """The append-only log of who did what."""
+
+    async def append(self, scope: Scope, entry: AuditEntry) -> object: ...
+
+
+class Ledger(Protocol):
+    """Reads of the ledger. ``posting_sequence`` moves with every posted batch."""
+
+    async def posting_sequence(self, scope: Scope) -> int: ...
+    async def complete_until(self, scope: Scope) -> int: ...
+    async def totals(self, scope: Scope, query: UsageQuery) -> UsageTotals: ...
+    async def calls(
+        self, scope: Scope, filter: CallFilter, limit: int = 50, after: str | None = None
+    ) -> Page[CallRow]: ...
+    async def series(
+        self, scope: Scope, query: UsageQuery, bucket: Bucket = "hour", zone: ZoneInfo = ...
+    ) -> list[UsageSum]: ...
+    async def breakdown(self, scope: Scope, query: UsageQuery, by: Dimension = "route") -> list[UsageSum]: ...
+    async def top_tenants(self, scope: Scope, query: UsageQuery, limit: int = 10) -> list[UsageSum]: ...
+    async def latency(self, scope: Scope, query: UsageQuery) -> tuple[int, ...]: ...
+    async def refusals(self, scope: Scope, query: UsageQuery) -> list[RefusalSum]: ...
+    async def quota_sums(
+        self, scope: Scope, tenant: str, meter: str, start_us: int, end_us: int, *, routes: Sequence[str] = ()
+    ) -> int: ...
+
+
+class Store(Protocol):
+    """The repositories that pages read."""
+
+    @property
+    def tenants(self) -> Tenants: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def people(self) -> People: ...
+    @property
+    def audit(self) -> Audit: ...
+    @property
+    def ledger(self) -> Ledger: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit's live use in one scope. ``window`` is words ("per month"), ``scope`` "tenant" or "key k1".
+
+    ``reset_us`` is the instant at which room returns, ``start_us`` where a calendar window began (None: no
+    forecast). ``max`` counts in whole units of ``meter``.
+    """
+
+    name: str
+    meter: str
+    used: int
+    max: int
+    window: str
+    reset_us: int | None
+    mode: Mode
+    scope: str
+    start_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """One line of an estimate; ``amount`` is rounded to the currency's exponent already."""
+
+    description: str
+    quantity: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a period would cost if it ended now, before tax."""
+
+    lines: tuple[BillLine, ...]
+    total: Decimal
+    currency: str
+
+
+LimitReader = Callable[[Tenant, Sequence[Key]], "list[LimitUse]"]
+"""The live use of every limit of a tenant (limits by key: one entry a key); raises ``StoreUnavailable``."""
+
+BillEstimator = Callable[[Snapshot, Tenant, Mapping[str, int], Period], Bill | None]
+"""The estimate for the units per meter of a period; None when the plan has no prices."""
+
+
+@dataclass(frozen=True, slots=True)
+class UiServices:
+    """All inputs of the pages. ``limit_states`` None: limits are shown from the ledger."""
+
+    store: Store
+    snapshot: Callable[[], Snapshot]
+    clock: Clock
+    secret: bytes
+    estimate: BillEstimator
+    limit_states: LimitReader | None = None
+
+
+if TYPE_CHECKING:
+    from gateway.storage import store as _store
+
+    _: type[Store] = _store.Store

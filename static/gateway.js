@@ -1,0 +1,92 @@
+// Everything works without this file. With it, live pages move by themselves and the theme changes without a reload.
+"use strict";
+(() => {
+  const area = document.querySelector("[data-live]");
+  const sign = document.querySelector(".live");
+
+  // Make `now` look like `next` in place, so that bars glide, open details stay open and focus is kept.
+  function morph(now, next) {
+    if (now.nodeType !== next.nodeType || now.nodeName !== next.nodeName) { now.replaceWith(next.cloneNode(true)); return; }
+    if (now.nodeType !== Node.ELEMENT_NODE) { if (now.nodeValue !== next.nodeValue) now.nodeValue = next.nodeValue; return; }
+    for (const { name } of [...now.attributes]) if (!next.hasAttribute(name) && name !== "open") now.removeAttribute(name);
+    for (const { name, value } of [...next.attributes]) if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+    const old = [...now.childNodes], fresh = [...next.childNodes];
+    fresh.forEach((node, index) => (index < old.length ? morph(old[index], node) : now.append(node.cloneNode(true))));
+    old.slice(fresh.length).forEach((node) => node.remove());
+  }
+
+  let source = null, busy = false, again = false, last = 0;
+
+  async function refresh() {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const url = new URL(location.href);
+      url.searchParams.set("fragment", "live");
+      const answer = await fetch(url, { credentials: "same-origin", cache: "no-store" });
+      if (answer.status === 401 || answer.redirected) { stop(); location.reload(); return; }
+      if (answer.ok) {
+        const next = area.cloneNode(false);
+        next.innerHTML = await answer.text();
+        morph(area, next);
+        last = Date.now();
+      }
+    } catch { /* the stream says when we are back */ } finally {
+      busy = false;
+      if (again) { again = false; refresh(); }
+    }
+  }
+
+  function show(state, text) {
+    sign.hidden = false;
+    sign.dataset.state = state;
+    sign.querySelector("[data-live-text]").textContent = text;
+  }
+
+  function start() {
+    if (source || document.hidden) return;
+    source = new EventSource(area.dataset.live);
+    source.onopen = () => { show("on", "Live"); if (Date.now() - last > 1000) refresh(); };
+    source.onerror = () => show("still", "Reconnecting");
+    source.addEventListener("changed", () => {
+      show("on", "Live");
+      requestAnimationFrame(() => show("beat", "Live"));
+      refresh();
+    });
+  }
+
+  function stop() {
+    if (source) source.close();
+    source = null;
+  }
+
+  if (area && sign && "EventSource" in window) {
+    last = Date.now();
+    document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
+    addEventListener("pagehide", stop);
+    addEventListener("pageshow", start);
+    setInterval(() => { if (source && Date.now() - last > 30000) refresh(); }, 10000);
+    start();
+  }
+
+  for (const form of document.querySelectorAll("[data-theme-form]")) {
+    form.addEventListener("submit", (event) => {
+      const button = event.submitter;
+      if (!button || !window.fetch) return;
+      event.preventDefault();
+      const body = new URLSearchParams(new FormData(form));
+      body.set("theme", button.value);
+      fetch(form.action, { method: "POST", body, redirect: "manual", credentials: "same-origin" });
+      document.documentElement.dataset.theme = button.value;
+      for (const other of form.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+    });
+  }
+
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.me[open]")) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.me[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+})();
