@@ -53,15 +53,6 @@ class QuotaReads:
                     total += json.loads(text).get(meter, 0) * count
         return total
 
-    async def active_scopes(self, scope: Scope, since_us: int) -> list[tuple[str, str, str]]:
-        """``(tenant, key, route)`` of everything that was counted since: what a rebuild of the counters goes through."""
-        platform_only(scope)
-        table = schema.rollup_units
-        columns = (table.c.tenant, table.c.key, table.c.route)
-        query = sa.select(*columns).where(table.c.quarter_us >= since_us, table.c.quota_units > 0).distinct()
-        async with self._database.read() as connection:
-            return [tuple(row) for row in await connection.execute(query)]
-
     async def quota_rows(
         self,
         scope: Scope,
@@ -83,11 +74,13 @@ class QuotaReads:
         return [(at_us, units) for at_us, units in rows if units]
 
     async def active_scopes(self, scope: Scope, since_us: int) -> list[tuple[str, str, str]]:
-        """The (tenant, key, route) that had a call since the quarter hour of an instant: whose counters to rebuild."""
+        """``(tenant, key, route)`` of everything counted since: what a rebuild of the counters goes through."""
         platform_only(scope)
-        table = schema.rollups
+        table = schema.rollup_units
         columns = (table.c.tenant, table.c.key, table.c.route)
-        query = sa.select(*columns).where(table.c.quarter_us >= quarter_of(since_us), table.c.tenant != "").distinct()
+        query = (
+            sa.select(*columns).where(table.c.quarter_us >= quarter_of(since_us), table.c.quota_units > 0).distinct()
+        )
         async with self._database.read() as connection:
             return [(tenant, key, route) for tenant, key, route in await connection.execute(query.order_by(*columns))]
 

@@ -107,7 +107,7 @@ class ReconcileReads:
             return [Quarantined(*row) for row in rows]
 
     async def rollup_differences(self, scope: Scope) -> list[RollupDifference]:
-        """Where rollups are not the sums of the rows: none, unless something is broken. Reads every row of the scope."""
+        """Where rollups are not the sums of the rows: none, unless something broke. Reads every row."""
         differences: list[RollupDifference] = []
         async with self._database.read() as connection:
             for tenant in await _tenants(connection, scope):
