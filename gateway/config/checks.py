@@ -3,7 +3,8 @@
 Each check yields ``(field path, message)``; all of them run, so that every fault is reported at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.compile import compile_routes
@@ -11,27 +12,53 @@ from gateway.config.fields import split_address
 from gateway.config.nearest import hint
 from gateway.config.schema import Document, PlanBlock, TenantBlock
 from gateway.config.yaml_tree import FieldPath, dotted
-from gateway.routing.route import Route
+from gateway.routing.conflicts import find_conflicts
 
 Problem = tuple[FieldPath, str]
 
 
-def cross_check(document: Document, folder: Path) -> Iterator[Problem]:
-    """Every fault between blocks."""
-    yield from _something_to_serve(document)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The names that are written, whether or not what they name is right."""
+
+    upstreams: frozenset[str]
+    routes: frozenset[str]
+    plans: frozenset[str]
+    meters: frozenset[str]
+
+
+def known_names(document: Mapping[str, object]) -> Known:
+    """The names in a document that may hold anything."""
+    routes = _map(document.get("routes"))
+    meters = {name for route in routes.values() for name in _map(_map(route).get("meters"))}
+    return Known(
+        frozenset(_map(document.get("upstreams"))),
+        frozenset(routes),
+        frozenset(_map(document.get("plans"))),
+        frozenset({"calls"} | meters),
+    )
+
+
+def _map(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def cross_check(document: Document, known: Known, folder: Path) -> Iterator[Problem]:
+    """Every fault between blocks. ``document`` may lack entries that are ``known`` but wrong by themselves."""
+    yield from _something_to_serve(known)
     yield from _listeners(document)
     yield from _plugins(document, folder)
-    yield from _routes(document)
-    meters = {"calls"} | {name for route in document.routes.values() for name in route.meters}
+    yield from _routes(document, known)
     for name, plan in document.plans.items():
-        yield from _plan(name, plan, document, meters)
-    yield from _tenants(document)
+        yield from _plan(name, plan, document.billing.currency, known)
+    yield from _tenants(document, known)
 
 
-def _something_to_serve(document: Document) -> Iterator[Problem]:
-    for section in ("upstreams", "routes"):
-        if not getattr(document, section):
-            yield (section,), "needs at least one entry"
+def _something_to_serve(known: Known) -> Iterator[Problem]:
+    if not known.upstreams:
+        yield ("upstreams",), "needs at least one entry"
+    if not known.routes:
+        yield ("routes",), "needs at least one entry"
 
 
 def _listeners(document: Document) -> Iterator[Problem]:
@@ -52,12 +79,12 @@ def _plugins(document: Document, folder: Path) -> Iterator[Problem]:
             yield ("plugins", index), f"no file {folder / plugin}"
 
 
-def _routes(document: Document) -> Iterator[Problem]:
+def _routes(document: Document, known: Known) -> Iterator[Problem]:
     complete = True
     for name, route in document.routes.items():
-        if route.upstream not in document.upstreams:
-            complete = False
-            near = hint(route.upstream, document.upstreams)
+        complete = complete and route.upstream in document.upstreams
+        if route.upstream not in known.upstreams:
+            near = hint(route.upstream, known.upstreams)
             yield ("routes", name, "upstream"), f'no upstream "{route.upstream}"{near}'
         for meter, block in route.meters.items():
             if (block.estimate or 0) > block.max:
@@ -65,47 +92,39 @@ def _routes(document: Document) -> Iterator[Problem]:
             if (block.missing or 0) > block.max:
                 yield ("routes", name, "meters", meter, "missing"), f"is above max {block.max}"
     if complete:
-        for conflict in _find_conflicts(compile_routes(document)):
+        for conflict in find_conflicts(compile_routes(document)):
             yield ("routes",), str(conflict)
 
 
-def _find_conflicts(routes: tuple[Route, ...]) -> Sequence[object]:
-    try:
-        from gateway.routing.matcher import find_conflicts
-    except ImportError:
-        return ()
-    return find_conflicts(routes)
-
-
-def _plan(name: str, plan: PlanBlock, document: Document, meters: set[str]) -> Iterator[Problem]:
+def _plan(name: str, plan: PlanBlock, billing_currency: str, known: Known) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, limit in enumerate(plan.limits):
         path: FieldPath = ("plans", name, "limits", index)
         if limit.name in seen:
             yield (*path, "name"), f"{dotted(('plans', name, 'limits', seen[limit.name]))} has this name too"
         seen.setdefault(limit.name, index)
-        if limit.meter not in meters:
-            yield (*path, "meter"), f'no route has a meter "{limit.meter}"{hint(limit.meter, meters)}'
+        if limit.meter not in known.meters:
+            yield (*path, "meter"), f'no route has a meter "{limit.meter}"{hint(limit.meter, known.meters)}'
         for position, route in enumerate(limit.routes):
-            if route not in document.routes:
-                yield (*path, "routes", position), f'no route "{route}"{hint(route, document.routes)}'
-    currency = plan.currency or document.billing.currency
+            if route not in known.routes:
+                yield (*path, "routes", position), f'no route "{route}"{hint(route, known.routes)}'
+    currency = plan.currency or billing_currency
     for index, price in enumerate(plan.prices):
         path = ("plans", name, "prices", index)
-        if price.type != "flat" and price.meter not in meters:
-            yield (*path, "meter"), f'no route has a meter "{price.meter}"{hint(price.meter, meters)}'
+        if price.type != "flat" and price.meter not in known.meters:
+            yield (*path, "meter"), f'no route has a meter "{price.meter}"{hint(price.meter, known.meters)}'
         if price.currency is not None and price.currency != currency:  # SEMANTICS §38: nothing is ever converted
             yield (*path, "currency"), f"the plan's currency is {currency}, and nothing is converted"
 
 
-def _tenants(document: Document) -> Iterator[Problem]:
+def _tenants(document: Document, known: Known) -> Iterator[Problem]:
     ids: dict[str, FieldPath] = {}
     hashes: dict[str, FieldPath] = {}
     for name, tenant in document.tenants.items():
         path: FieldPath = ("tenants", name)
         if name.startswith("ten_"):
             yield path, "ids that start with ten_ are given by the gateway"
-        yield from _subscription(path, tenant, document)
+        yield from _subscription(path, tenant, document, known)
         for index, key in enumerate(tenant.keys):
             place = (*path, "keys", index)
             if key.id.startswith("key_"):
@@ -118,10 +137,11 @@ def _tenants(document: Document) -> Iterator[Problem]:
             hashes.setdefault(key.hash, place)
 
 
-def _subscription(path: FieldPath, tenant: TenantBlock, document: Document) -> Iterator[Problem]:
+def _subscription(path: FieldPath, tenant: TenantBlock, document: Document, known: Known) -> Iterator[Problem]:
+    if tenant.plan not in known.plans:
+        yield (*path, "plan"), f'no plan "{tenant.plan}"{hint(tenant.plan, known.plans)}'
     plan = document.plans.get(tenant.plan)
     if plan is None:
-        yield (*path, "plan"), f'no plan "{tenant.plan}"{hint(tenant.plan, document.plans)}'
         return
     limits = {limit.name: limit for limit in plan.limits}
     for name, override in tenant.limits.items():

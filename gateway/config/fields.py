@@ -11,8 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.config.nearest import hint
 from gateway.config.units import parse_duration, parse_size
+from gateway.routing.pattern import parse_pattern
 
 T = TypeVar("T")
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]", re.ASCII)
 MAX_COUNT = 10**15
 """Largest maximum or unit count: keeps every sum of counters within 64 bits."""
 
@@ -95,14 +97,9 @@ def split_http_url(text: str) -> tuple[str, str, int]:
 
 def _path_rule(value: object) -> object:
     if isinstance(value, str):
-        path = value.removeprefix("=")
-        if not path.startswith("/"):
-            raise ValueError('must start with "/" (prefix) or "=/" (exact)')
-        if re.search(r"[\x00-\x20\x7f?#]", path):
-            raise ValueError("must not hold a space, control character, ? or #")
-        for segment in path.split("/"):
-            if ("{" in segment or "}" in segment) and not re.fullmatch(r"\{[A-Za-z_][A-Za-z0-9_]*\}", segment):
-                raise ValueError('"{name}" must fill a whole segment, as in "/messages/{id}"')
+        if re.search(r"[\x00-\x20\x7f]", value):
+            raise ValueError("must not hold a space or control character")
+        parse_pattern(value)
     return value
 
 
@@ -116,8 +113,8 @@ def _method(value: object) -> object:
 
 
 def _host_rule(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]", value):
-        raise ValueError('expected a host in lower case and without a port, such as "api.example.com"')
+    if isinstance(value, str) and not _HOST.fullmatch(value):
+        raise ValueError('expected a host in lower case and without a port: "api.example.com" or "*.example.com"')
     return value
 
 

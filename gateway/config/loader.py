@@ -49,6 +49,8 @@ def load(path: Path, environ: Mapping[str, str], overrides: Mapping[str, object]
 def compile_resolved(resolved: Resolved) -> Snapshot:
     """Validate and compile what ``resolve`` read; raises ``ConfigError`` with every fault, in file order."""
     faults = list(resolved.tree.faults)
+    if not isinstance(resolved.tree.value, dict):
+        raise ConfigError(faults)
     document, found = validate(resolved.document, resolved.tree, resolved.folder)
     faults += found
     if faults or document is None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.checks import cross_check
+from gateway.config.checks import Problem, cross_check, known_names
+from gateway.config.defaults import DEFAULTS
 from gateway.config.nearest import hint
 from gateway.config.schema import Document
 from gateway.config.yaml_tree import FieldPath, Mark, Tree, dotted
@@ -27,6 +28,7 @@ _WANTED = {
     "decimal": "a number",
 }
 _ABSENT = object()
+NAMED = ("upstreams", "routes", "plans", "tenants")
 
 
 def validate(document: dict[str, object], tree: Tree, folder: Path) -> tuple[Document | None, list[Fault]]:
@@ -34,9 +36,27 @@ def validate(document: dict[str, object], tree: Tree, folder: Path) -> tuple[Doc
     try:
         valid = Document.model_validate(document)
     except ValidationError as error:
-        problems = _problems(error, document)
+        problems = list(_problems(error, document))
+        problems += _checks_of_the_rest(document, [path for path, _ in problems], folder)
         return None, [_fault(path, message, document, tree) for path, message in problems]
-    return valid, [_fault(path, message, document, tree) for path, message in cross_check(valid, folder)]
+    problems = list(cross_check(valid, known_names(document), folder))
+    return valid, [_fault(path, message, document, tree) for path, message in problems]
+
+
+def _checks_of_the_rest(document: dict[str, object], wrong: list[FieldPath], folder: Path) -> list[Problem]:
+    """Cross-check the entries that are right by themselves, so that every fault is reported at once."""
+    rest = {name: dict(value) if isinstance(value, dict) else value for name, value in document.items()}
+    for section, *names in wrong:
+        entries = rest.get(str(section))
+        if names and isinstance(entries, dict) and section in NAMED:
+            entries.pop(str(names[0]), None)
+        else:
+            rest[str(section)] = {} if section in NAMED else DEFAULTS.get(str(section))
+    try:
+        valid = Document.model_validate({name: value for name, value in rest.items() if name in Document.model_fields})
+    except ValidationError:
+        return []
+    return list(cross_check(valid, known_names(document), folder))
 
 
 def _problems(error: ValidationError, document: Mapping[str, object]) -> Iterator[tuple[FieldPath, str]]:

@@ -247,3 +247,23 @@ def _read_range(path: Path, start: int, end: int) -> bytes:
     with path.open("rb") as file:
         file.seek(start)
         return file.read(end - start)
+
+
+def published_snapshot(data_dir: Path) -> Snapshot | None:
+    """The configuration that is current in ``data_dir``; None when none was published, or when it can't be read."""
+    path = data_dir / "state" / "words"
+    if not path.exists():
+        return None
+    words = Words(data_dir)
+    try:
+        version = words.view[CONFIG_VERSION]
+    finally:
+        words.close()
+    content = _read_config(data_dir, version)
+    document, folder = content.get("document"), content.get("folder")
+    if not isinstance(document, dict) or not isinstance(folder, str):
+        return None
+    try:
+        return compile_snapshot(document, Path(folder), version)
+    except ValueError:  # an older gateway accepted what this one does not
+        return None

@@ -72,10 +72,10 @@ def digest(credential: bytes) -> bytes:
 
 
 def hint_of(credential: bytes) -> str:
-    """What may be shown of a key: the public part of ours, four characters of another."""
+    """What may be shown of a key: the public part of ours, four characters of another if it is long."""
     if _SHAPE.fullmatch(credential):
         return credential[: len(_LIVE) + 11].decode() + "…"
-    return credential[:4].decode("ascii", "replace") + "…"
+    return (credential[:4].decode("ascii", "replace") if len(credential) >= 24 else "") + "…"
 
 
 def _checksum(body: bytes) -> bytes:
