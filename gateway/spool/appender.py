@@ -46,16 +46,20 @@ def _nothing() -> None:
 class Appender:
     """The segments of one incarnation, open for appending.
 
+    ``preallocated`` is for who must not meet a full disk; a recovery of a few records takes what it needs.
     Only the owner's thread appends. Another may call ``prepare_spare`` and ``sync``: a segment that was rolled off
     is kept open until ``sync`` has made it durable. ``sequence`` is that of the last frame.
     """
 
-    def __init__(self, folder: Path, host_id: bytes, segment_size: int, tail: Tail = EMPTY) -> None:
+    def __init__(
+        self, folder: Path, host_id: bytes, segment_size: int, tail: Tail = EMPTY, *, preallocated: bool = True
+    ) -> None:
         self.sequence = tail.sequence
         self.on_roll: Callable[[], None] = _nothing
         self._folder = folder
         self._host_id = host_id
         self._size = segment_size
+        self._preallocated = preallocated
         self._number = tail.number
         self._offset = self._limit = self._torn = self._seed = 0
         self._fd = -1
@@ -132,7 +136,8 @@ class Appender:
         path = self._folder / SPARE_NAME
         fd = os.open(path, _NEW, PRIVATE)
         try:
-            preallocate(fd, self._size)
+            if self._preallocated:
+                preallocate(fd, self._size)
         except OSError:
             os.close(fd)
             path.unlink()

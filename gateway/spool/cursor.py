@@ -36,7 +36,7 @@ class Damage:
 
 
 class Cursor:
-    """A place in one incarnation. ``sequence`` is that of the last frame passed, ``offset`` where the next one starts."""
+    """A place in one incarnation: ``sequence`` is that of the last frame passed, and the next one is at ``offset``."""
 
     def __init__(self, folder: Path, sequence: int, quarantine: Path, report: list[Damage]) -> None:
         self.sequence = self._wanted = sequence
@@ -46,16 +46,16 @@ class Cursor:
         self._report = report
         self._fd = -1
         self._seed = 0
-        self._blocked = False
+        self.blocked = False
 
     @property
     def position(self) -> int:
-        """The sequence behind which a reader would read on."""
-        return max(self.sequence, self._wanted)
+        """The last sequence given: behind it a reader reads on. ``sequence`` may be past damage behind it."""
+        return self._wanted
 
     def next_run(self, limit: int, budget: int) -> list[tuple[int, bytes]]:
-        """Some more frames, in order; none when there are no more yet. The first ones may lie before the place wanted."""
-        while not self._blocked and (self._fd >= 0 or self._start()):
+        """Some more frames, in order; none when there are no more yet. The first may lie before the place wanted."""
+        while not self.blocked and (self._fd >= 0 or self._start()):
             # Asked before reading: once a next segment is there, this one grows no more.
             following = next((item for item in list_segments(self._folder).items() if item[0] > self.number), None)
             data = os.pread(self._fd, CHUNK, self.offset)
@@ -63,6 +63,7 @@ class Cursor:
             if frames:
                 self.offset += used
                 self.sequence = frames[-1][0]
+                self._wanted = max(self._wanted, self.sequence)
                 return frames
             if not self._advance(data, following):
                 break
@@ -94,7 +95,7 @@ class Cursor:
             self._note(self.sequence, "header", path)
         elif header.format not in READABLE_FORMATS:
             self._note(self.sequence, "format", path)
-            self._blocked = True
+            self.blocked = True
             return
         self.close()
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

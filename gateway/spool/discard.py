@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from gateway.spool.cursor import Cursor
@@ -46,7 +47,7 @@ def _discard_dead(folder: Path, acknowledged: int, keep_us: int, now_us: int) ->
 def _discard_segments(folder: Path, acknowledged: int, keep_us: int, now_us: int, keep_last: int) -> int:
     segments = list(list_segments(folder).values())
     gone = 0
-    for path, following in zip(segments[:-keep_last], segments[1:], strict=False):
+    for path, following in list(pairwise(segments))[: len(segments) - keep_last]:
         header = read_header(following)
         # A damaged header only delays: the next readable one tells that everything before it was acknowledged.
         if header is None:

@@ -1,4 +1,4 @@
-"""What the spool asks of the file system: preallocation, durable directory entries, locks that die with their process."""
+"""What the spool asks of the file system: preallocation, durable names, locks that die with their process."""
 
 import errno
 import fcntl
@@ -56,7 +56,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def try_lock(fd: int) -> bool:
-    """Take an exclusive flock without waiting. Only a descriptor of one's own opening excludes others (SEMANTICS §20)."""
+    """Take an exclusive flock without waiting. Only a descriptor of one's own opening excludes others."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -67,7 +67,7 @@ def try_lock(fd: int) -> bool:
 
 
 def open_locked_directory(path: Path) -> int | None:
-    """A descriptor of the directory that holds its lock, or None when another holds it. Raises ``FileNotFoundError``."""
+    """A descriptor that holds the directory's lock; None when another holds it. Raises ``FileNotFoundError``."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if try_lock(fd):
         return fd

@@ -34,6 +34,6 @@ def read_host_id(data_dir: Path) -> bytes:
 
 
 def new_incarnation(host_id: bytes, worker: int, now_us: int) -> str:
-    """``<host8>-<worker>-<base32 of a UUIDv7>``: unique, a safe file name, and sorted by time within a worker's slot."""
+    """``<host8>-<worker>-<base32 of a UUIDv7>``: unique, a file name, sorted by time within a slot."""
     unique = base64.b32encode(uuid7(now_us)).decode().rstrip("=").lower()
     return f"{host_id.hex()[:8]}-{worker}-{unique}"

@@ -1,4 +1,4 @@
-"""The in-flight table of a worker: what every call in progress would leave behind if the worker died now (SEMANTICS §3)."""
+"""The in-flight table of a worker: what every call in progress leaves if the worker dies now (SEMANTICS §3)."""
 
 import mmap
 import os
@@ -9,7 +9,8 @@ from zlib import crc32
 from gateway.errors import StoreUnavailable
 from gateway.ids import uuid7_time_us
 from gateway.metering.record import CallRecord, encode
-from gateway.spool.files import PRIVATE, preallocate, replace_file, sync_directory, try_lock
+from gateway.spool.dead_table import retire
+from gateway.spool.files import PRIVATE, preallocate, sync_directory, try_lock
 from gateway.spool.fitting import encode_within
 from gateway.spool.identity import new_incarnation as new_incarnation
 from gateway.spool.identity import read_host_id as read_host_id
@@ -18,25 +19,21 @@ from gateway.spool.table_format import (
     AREA_OFFSET,
     AT_OFFSET,
     CHECKPOINTED,
-    RESERVATION_LENGTH_OFFSET,
-    RESERVATION_SIZE,
-    SLOT,
+    RETURNED_OFFSET,
     SINCE_OFFSET,
+    SLOT,
     SLOT_HEAD,
     SLOT_SIZE,
     SLOTS,
     STATES_AT,
+    TABLE_SUFFIX,
     TALLY_AT,
     State,
     TableHeader,
+    oldest_since,
 )
 
-TABLE_SUFFIX = ".table"
-DONE_SUFFIX = ".done"
-
 _TIME = Struct("=q")
-_LENGTH = Struct("=I")
-
 _OPEN, _RESERVED, _SENT, _SETTLED = int(State.OPEN), int(State.RESERVED), int(State.SENT), int(State.SETTLED)
 
 
@@ -56,9 +53,9 @@ class InflightTable:
         self.tally = self._view[TALLY_AT : TALLY_AT + 8].cast("Q")
         self._first = header.slots_at
         self._slot_size = header.slot_size
-        self._area_size = header.area_size
-        self._record_limit = header.area_size - AREA_HEAD.size
-        self._slots = header.slots
+        self._header = header
+        self._reservation_limit = header.reservation_limit
+        self._sure_limit = header.area_size(header.reservation_limit) - AREA_HEAD.size
         self._free = list(range(header.slots - 1, -1, -1))
 
     @classmethod
@@ -89,42 +86,44 @@ class InflightTable:
         Raises ``StoreUnavailable`` when every slot is taken, or the call does not fit in one.
         """
         payload = encode(record)
-        if len(payload) > self._record_limit or len(reservation) > RESERVATION_SIZE:
-            payload = self._fit(record, reservation)
+        held = len(reservation)
+        if held > self._reservation_limit or len(payload) > self._sure_limit:
+            payload = self._fit(record, held)
         try:
             slot = self._free.pop()
         except IndexError:
-            raise StoreUnavailable(f"all {self._slots} calls are in flight", reason="inflight_full") from None
+            message = f"all {self._header.slots} slots of the in-flight table are taken"
+            raise StoreUnavailable(message, reason="inflight_full") from None
         table = self._map
         at = self._first + slot * self._slot_size
         start = at + SLOT_HEAD
-        end = start + len(reservation)
-        SLOT.pack_into(table, at, call_id, uuid7_time_us(call_id), 0, self.tally[0], len(reservation), 0)
-        table[start:end] = reservation
-        area = start + RESERVATION_SIZE
+        SLOT.pack_into(table, at, call_id, uuid7_time_us(call_id), 0, self.tally[0], held, 0, 0)
+        area = start + held
+        table[start:area] = reservation
         AREA_HEAD.pack_into(table, area, len(payload), crc32(payload))
         area += AREA_HEAD.size
         table[area : area + len(payload)] = payload
         table[STATES_AT + slot] = _OPEN
         return slot
 
-    def _fit(self, record: CallRecord, reservation: bytes) -> bytes:
-        """The record with its free texts cut. The figures and the reservation are never cut: then the call is refused."""
-        if len(reservation) > RESERVATION_SIZE:
-            raise StoreUnavailable(f"a reservation of {len(reservation)} bytes", reason="inflight_oversized")
+    def _fit(self, record: CallRecord, held: int) -> bytes:
+        """The record with its free texts cut; figures and reservation never are: such a call is refused."""
+        if held > self._reservation_limit:
+            raise StoreUnavailable(f"a reservation of {held} bytes", reason="inflight_oversized")
         try:
-            return encode_within(record, self._record_limit)
+            return encode_within(record, self._header.area_size(held) - AREA_HEAD.size)
         except ValueError as error:
             raise StoreUnavailable(str(error), reason="inflight_oversized") from None
 
     def reserved(self, slot: int, at_us: int, taken: bool = True) -> None:
-        """The reserve happened; ``at_us`` is ``Decision.at``. ``taken`` False: the store did not answer and policy let
-        the call pass, so there is nothing to give back.
+        """The reserve happened; ``at_us`` is ``Decision.at``.
+
+        ``taken`` False: the store did not answer and policy let the call pass, so there is nothing to give back.
         """
         at = self._first + slot * self._slot_size
         _TIME.pack_into(self._map, at + AT_OFFSET, at_us)
         if not taken:
-            _LENGTH.pack_into(self._map, at + RESERVATION_LENGTH_OFFSET, 0)
+            self._map[at + RETURNED_OFFSET] = 1
         self._map[STATES_AT + slot] = _RESERVED
 
     def sent(self, slot: int) -> None:
@@ -133,18 +132,19 @@ class InflightTable:
 
     def checkpoint(self, slot: int, record: CallRecord) -> None:
         """Replace the record by what the call would leave now; ``record.at_us`` is the checkpoint's time."""
-        payload = encode(record)
-        if len(payload) > self._record_limit:
-            payload = self._fit(record, b"")
         table = self._map
         at = self._first + slot * self._slot_size
-        other = 1 - table[at + AREA_OFFSET] % 2
-        area = at + SLOT_HEAD + RESERVATION_SIZE + other * self._area_size
+        held = SLOT.unpack_from(table, at)[4]
+        payload = encode(record)
+        if len(payload) > self._sure_limit:
+            payload = self._fit(record, held)
+        other = 1 - table[at + AREA_OFFSET] % CHECKPOINTED
+        area = at + SLOT_HEAD + held + other * self._header.area_size(held)
         AREA_HEAD.pack_into(table, area, len(payload), crc32(payload))
         area += AREA_HEAD.size
         table[area : area + len(payload)] = payload
-        _TIME.pack_into(table, at + SINCE_OFFSET, record.at_us)
         table[at + AREA_OFFSET] = other + CHECKPOINTED
+        _TIME.pack_into(table, at + SINCE_OFFSET, record.at_us)
 
     def settled(self, slot: int) -> None:
         """Record appended and counters settled: a recovery leaves both alone."""
@@ -158,34 +158,24 @@ class InflightTable:
     @property
     def open_slots(self) -> int:
         """How many calls are in flight."""
-        return self._slots - len(self._free)
+        return self._header.slots - len(self._free)
 
     def oldest_open_us(self) -> int | None:
         """When the longest-open call began, or was last checkpointed; None when none is open (SEMANTICS §29)."""
-        return oldest_open(self._map, self._first, self._slot_size, self._slots)
+        return oldest_since(self._map, self._header)
 
     def remove(self) -> None:
-        """Let go of the table at the worker's end. With calls still open it stays, for recovery to find."""
+        """Let go of the table at the worker's end. With calls still open it stays, for recovery to find.
+
+        The spool is closed first: a recovery needs its lock.
+        """
         if not self.open_slots:
             retire(self._path, self.incarnation, self.tally[0])
         self.detach()
 
     def detach(self) -> None:
-        """Close the map and the lock, as the worker's death would."""
+        """Let go of map and lock, and leave the file as the worker's death would."""
         self.tally.release()
         self._view.release()
         self._map.close()
         os.close(self._fd)
-
-
-def retire(path: Path, incarnation: str, appended: int) -> None:
-    """Leave of a table only the count of its frames, for ``reconcile`` (SEMANTICS §30)."""
-    replace_file(path.with_name(incarnation + DONE_SUFFIX), str(appended).encode())
-    path.unlink(missing_ok=True)
-
-
-def oldest_open(table: mmap.mmap | bytes, first: int, slot_size: int, slots: int) -> int | None:
-    """The earliest ``since`` of the slots in use. Read while the worker writes: each is whole, together they drift."""
-    states = table[STATES_AT : STATES_AT + slots]
-    used = (slot for slot, state in enumerate(states) if state)
-    return min((_TIME.unpack_from(table, first + slot * slot_size + SINCE_OFFSET)[0] for slot in used), default=None)

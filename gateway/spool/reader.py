@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from gateway.errors import GatewayError
 from gateway.metering.ports import Frame, Position
 from gateway.spool.appender import Tail
 from gateway.spool.cursor import Cursor, Damage
@@ -30,21 +31,23 @@ class SpoolReader:
     def read(self, position: Position, limit: int, max_bytes: int = READ_BYTES) -> list[Frame]:
         """Up to ``limit`` frames behind ``position``, of about ``max_bytes`` in all; none when there are no more yet.
 
-        Reading on from where the incarnation's last read ended costs no search. Sequences rise, without a gap but for
-        those that ``take_damage`` names.
+        Reading on from where the incarnation's last read ended costs no search. The sequences have no gap: an entry
+        that is damaged or missing comes as a frame with an empty payload, and ``take_damage`` tells why.
         """
         name = position.incarnation
         cursor = self._cursor_at(position)
         frames: list[Frame] = []
-        size = 0
+        size, last = 0, position.sequence
         while len(frames) < limit and size < max_bytes:
             run = cursor.next_run(limit - len(frames), max_bytes - size)
             if not run:
                 break
-            wanted = [item for item in run if item[0] > position.sequence]
-            frames += [Frame(Position(name, sequence), payload) for sequence, payload in wanted]
-            size += sum(len(payload) for _, payload in wanted)
-        return frames
+            if run[0][0] > last + 1:
+                frames += [Frame(Position(name, lost), b"") for lost in range(last + 1, run[0][0])]
+            frames += [Frame(Position(name, sequence), payload) for sequence, payload in run if sequence > last]
+            size += sum(len(payload) for _, payload in run)
+            last = max(last, run[-1][0])
+        return frames[:limit]
 
     def _cursor_at(self, position: Position) -> Cursor:
         name = position.incarnation
@@ -57,10 +60,15 @@ class SpoolReader:
         return cursor
 
     def tail(self, incarnation: str, sequence: int = 0) -> Tail:
-        """Where an incarnation ends that nobody writes any more, looked for from behind ``sequence``."""
+        """Where an incarnation ends that nobody writes any more, looked for from behind ``sequence``.
+
+        Raises ``GatewayError`` when a newer program wrote it: this one must not append.
+        """
         while frames := self.read(Position(incarnation, sequence), 10_000):
             sequence = frames[-1].position.sequence
         cursor = self._cursors[incarnation]
+        if cursor.blocked:
+            raise GatewayError(f"spool {incarnation} was written by a newer gateway; upgrade this one")
         return Tail(cursor.number, cursor.offset, cursor.sequence)
 
     def take_damage(self) -> list[Damage]:
@@ -74,7 +82,7 @@ class SpoolReader:
         """Delete the segments acknowledged ``keep_us`` ago or longer; returns how many went.
 
         ``acknowledged`` holds the sequence that the ledger's cursor of each incarnation stands at. ``unrecovered``
-        names the incarnations that have an in-flight table (``inflight.table_incarnations``): nothing of a dead one
+        names the incarnations that have an in-flight table (``tables.list_tables``): nothing of a dead one
         goes before its recovery, which looks for records here. A dead incarnation's directory goes with its last
         segment.
         """

@@ -1,9 +1,9 @@
-"""The form of a segment, pure: a header, then frames ``{length u32, crc32 u32, sequence u64, payload}`` (SEMANTICS §23).
+"""The form of a segment: a header, then frames ``{length u32, crc32 u32, sequence u64, payload}`` (SEMANTICS §23).
 
 All numbers are little-endian. Frames start at multiples of eight, so that a reader finds its way again behind damage;
 the bytes between two frames mean nothing. Length 0 is the end of what was written: segments are preallocated with
-zeros. The CRC covers length, sequence and payload and starts from a seed of the incarnation and the segment's number, so
-that neither old bytes of another file nor a payload shaped like a frame is ever taken for one, and a segment whose
+zeros. The CRC covers length, sequence and payload. It starts from a seed of the incarnation and the segment's number,
+so that neither old bytes of another file nor a payload shaped like a frame is ever taken for one, and a segment whose
 header is damaged is still read.
 """
 

@@ -1,39 +1,43 @@
 """The form of an in-flight table: a header, one state byte a slot, then the slots (SEMANTICS §3).
 
-Header ``{magic, format, worker, slots, slot size, incarnation, crc}``, then the words that change: frames appended, and the
-incarnation that recovers the table. A slot is ``{call id, since, at, floor, area, reservation length}``, the packed
-reservation, and two areas ``{length, crc32, packed record}``: one holds while the other is rewritten. Native byte
-order: a table is read on the machine that wrote it.
+Header ``{magic, format, worker, slots, slot size, incarnation, crc}``, and the count of frames appended. A slot is
+``{call id, since, at, floor, reservation length, area, returned}``, the packed reservation, and two areas ``{length,
+crc32, packed record}``: one holds while the other is rewritten. Native byte order: a table is read on the machine
+that wrote it.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
+from mmap import mmap
 from struct import Struct
 from zlib import crc32
 
+TABLE_SUFFIX = ".table"
+DONE_SUFFIX = ".done"
 MAGIC = b"GWFLIGHT"
 FORMAT = 1
 READABLE_FORMATS = frozenset({FORMAT})
 HEADER_SIZE = 4096
 STATES_AT = HEADER_SIZE
-SLOT_SIZE = 4096
+SLOT_SIZE = 8192
 SLOTS = 4096
 TALLY_AT = 512
-RECOVERER_AT = 1024
 NAME_SIZE = 128
 
 _HEADER = Struct("=8sHHIII128s")
 _CRC = Struct("=I")
-SLOT = Struct("=16sqqqIB3x")  # call id, since_us, at_us, floor, reservation length, area
+SLOT = Struct("=16sqqqIBB2x")  # call id, since_us, at_us, floor, reservation length, area, returned
 SINCE_OFFSET = 16
 AT_OFFSET = 24
-RESERVATION_LENGTH_OFFSET = 40
 AREA_OFFSET = 44
+RETURNED_OFFSET = 45
+"""1 when the counters hold nothing of the call (any more)."""
 CHECKPOINTED = 2
 """Added to the area's number when the record in it is a checkpoint's."""
 SLOT_HEAD = 64
 AREA_HEAD = Struct("=II")
-RESERVATION_SIZE = 1280
+MIN_AREA = 768
+"""A record without its free texts fits in this."""
 
 
 class State(IntEnum):
@@ -73,9 +77,13 @@ class TableHeader:
         return self.slots_at + self.slots * self.slot_size
 
     @property
-    def area_size(self) -> int:
-        """Bytes of one record area, its head included."""
-        return (self.slot_size - SLOT_HEAD - RESERVATION_SIZE) // 16 * 8
+    def reservation_limit(self) -> int:
+        """Bytes of the largest packed reservation: some eighty limits in a slot of the default size."""
+        return self.slot_size - SLOT_HEAD - 2 * MIN_AREA
+
+    def area_size(self, reservation: int) -> int:
+        """Bytes of each record area, its head included, behind a reservation of some length."""
+        return (self.slot_size - SLOT_HEAD - reservation) // 16 * 8
 
 
 def unpack_table_header(data: bytes) -> TableHeader | None:
@@ -87,3 +95,10 @@ def unpack_table_header(data: bytes) -> TableHeader | None:
     if magic != MAGIC or checksum != crc32(data[: _HEADER.size]):
         return None
     return TableHeader(worker, slots, slot_size, name.rstrip(b"\0").decode(), version)
+
+
+def oldest_since(table: mmap | bytes, header: TableHeader) -> int | None:
+    """The earliest ``since`` of the slots in use; None when there are none. It may be read while the worker writes."""
+    states = table[STATES_AT : STATES_AT + header.slots]
+    used = (header.slots_at + slot * header.slot_size for slot, state in enumerate(states) if state != State.FREE)
+    return min((SLOT.unpack_from(table, at)[1] for at in used), default=None)

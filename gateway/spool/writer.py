@@ -55,7 +55,7 @@ class SpoolWriter:
         self._always = fsync == "always"
         self._clock = clock
         self._tally = tally
-        # SEMANTICS §25: one record of the largest size is set aside for each call that a worker can be in the middle of.
+        # SEMANTICS §25: one record of the largest size is set aside for each call that can be in flight.
         self._set_aside = min(segment_size // 2, _MOST_CALLS * MAX_FRAME)
         self._segment_size = segment_size
         self._failed = False
@@ -108,7 +108,7 @@ class SpoolWriter:
         )  # fmt: skip
 
     def append(self, entry: SpoolEntry) -> int:
-        """Write one entry and return its sequence; raises ``OSError`` when the disk fails, and then nothing was appended."""
+        """Write one entry and return its sequence; raises ``OSError`` when the disk fails: then nothing was appended."""
         payload = encode(entry)
         if len(payload) > MAX_PAYLOAD:
             payload = encode_within(entry, MAX_PAYLOAD)
@@ -161,7 +161,7 @@ class SpoolWriter:
             self._upkeep()
 
     def _upkeep(self) -> None:
-        """One round: sync if anything is new, answer who waits, and have the next segment ready if the limit allows it."""
+        """One round: sync what is new, answer who waits, and have the next segment ready if the limit allows it."""
         waiters = [self._waiters.popleft() for _ in range(len(self._waiters))]
         error: OSError | None = None
         try:
