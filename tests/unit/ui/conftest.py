@@ -1,133 +1,14 @@
-"""A small world behind the pages: a real SQLite store, a configuration, a clock set by hand, a browser's cookies."""
+"""The world behind the pages, one a test."""
 
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientResponse, CookieJar
-from aiohttp.test_utils import TestClient, TestServer
-
-from gateway.clock import DAY_US, HOUR_US, SECOND_US, ManualClock
-from gateway.config.loader import load
-from gateway.config.snapshot import Snapshot
-from gateway.ids import uuid7
-from gateway.metering.ports import Frame, Position
-from gateway.metering.record import CallRecord, encode
-from gateway.storage.ports import PLATFORM
-from gateway.storage.store import Store, open_store
-from gateway.storage.values import Role, User
-from gateway.tenants.model import Key, Tenant
-from gateway.ui.accounts import Accounts
-from gateway.ui.app import build_ui
-from gateway.ui.bill import estimate_bill
-from gateway.ui.services import LimitUse, UiServices
-
-NOW_US = 1_795_180_000 * SECOND_US  # 2026-11-20 13:06:40 UTC, a Friday
-PASSWORD = "correct horse battery"
-CONFIG = """
-version: 1
-upstreams: {api: {targets: ["http://127.0.0.1:9001"]}}
-routes:
-  weather: {match: {paths: ["/weather"], methods: [GET]}, upstream: api}
-  messages: {match: {paths: ["/messages"]}, upstream: api}
-plans:
-  pro:
-    billing: {month: {amount: "49"}}
-    limits:
-      - {name: monthly, meter: calls, max: 1000, per: month}
-      - {name: burst, meter: calls, max: 100, per: minute, by: key}
-    prices: [{type: per_unit, meter: calls, unit: "0.01"}]
-  free: {limits: [{name: slow, meter: calls, max: 10, per: minute}]}
-tenants:
-  acme: {name: Acme Corp, plan: pro}
-  globex: {name: Globex, plan: free}
-"""
-
-
-@dataclass(slots=True)
-class World:
-    """Everything that a test may move."""
-
-    store: Store
-    clock: ManualClock
-    services: UiServices
-    accounts: Accounts
-    client: TestClient
-    limits: list[LimitUse] = field(default_factory=list)
-    posted: int = 0
-
-    async def post_calls(self, tenant: str, ages_us: Iterable[int], **fields: object) -> None:
-        """Post one call for each age."""
-        frames = []
-        for age in ages_us:
-            self.posted += 1
-            at_us = self.clock.now() - age
-            values: dict[str, object] = {
-                "route": "weather", "method": "GET", "path": "/weather?city=Oslo", "status": 200, "outcome": "ok",
-                "units": {"calls": 1}, "quota_units": {"calls": 1}, "counted": True, "billable": True,
-                "duration_us": 12_000, "key": "k1",
-            }  # fmt: skip
-            record = CallRecord(id=uuid7(at_us), at_us=at_us, tenant=tenant, **(values | fields))
-            frames.append(Frame(Position("h-0-test", self.posted), encode(record)))
-        if frames:
-            await self.store.ledger.post("h-0-test", frames)
-
-    async def person(self, email: str, role: Role, tenant: str | None = None, password: str = PASSWORD) -> User:
-        """A person with a password."""
-        user = await self.accounts.create_user(email, role, tenant)
-        await self.accounts.set_password(user, password)
-        return user
-
-    async def csrf(self, path: str = "/login") -> str:
-        """The CSRF token of a page's forms."""
-        response = await self.client.get(path)
-        found = re.search(r'name="csrf" value="([0-9a-f]{64})"', await response.text())
-        assert found, f"{path} has no form"
-        return found[1]
-
-    async def log_in(self, email: str, password: str = PASSWORD, **fields: str) -> ClientResponse:
-        """Send the login form as a browser does."""
-        data = {"csrf": await self.csrf(), "email": email, "password": password} | fields
-        return await self.client.post("/login", data=data, allow_redirects=False)
-
-    async def enter(self, role: Role, tenant: str | None = None) -> User:
-        """A new person of this role, logged in."""
-        user = await self.person(f"{role}-{tenant}@example.com", role, tenant)
-        assert (await self.log_in(user.email)).status == 303
-        return user
+from support.ui_world import World, open_world
 
 
 @pytest.fixture
-def snapshot(tmp_path: Path) -> Snapshot:
-    """The configuration, from a file."""
-    path = tmp_path / "gateway.yaml"
-    path.write_text(CONFIG)
-    return load(path, {})
-
-
-@pytest.fixture
-async def world(tmp_path: Path, snapshot: Snapshot) -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Two tenants with a key each, no calls, nobody logged in."""
-    store = await open_store("sqlite:///ui.db", tmp_path)
-    clock = ManualClock(NOW_US)
-    tenants = [Tenant("acme", "Acme Corp", "pro"), Tenant("globex", "Globex", "free")]
-    keys = [Key("k1", t.id, t.id.encode().ljust(32, b"."), f"{t.name}'s server", created_us=1) for t in tenants]
-    await store.tenants.sync_yaml(PLATFORM, tenants, keys, NOW_US)
-    limits: list[LimitUse] = []
-    services = UiServices(
-        store, lambda: snapshot, clock, b"s" * 32, estimate_bill, lambda tenant, keys: list(limits) if limits else []
-    )
-    server = TestServer(build_ui(services))
-    client = TestClient(server, cookie_jar=CookieJar(unsafe=True))
-    await client.start_server()
-    try:
-        yield World(store, clock, services, Accounts(store.people, store.audit, clock), client, limits)
-    finally:
-        await client.close()
-        await store.close()
-
-
-Enter = Callable[[Role, str | None], Awaitable[User]]
-__all__ = ["DAY_US", "HOUR_US", "Enter", "World"]
+    async with open_world(tmp_path) as opened:
+        yield opened
