@@ -32,7 +32,7 @@ _EXPONENTS = {
 CURRENCIES: dict[str, int] = {code: digits for digits, codes in _EXPONENTS.items() for code in codes.split()}
 """Digits after the decimal point, by currency code."""
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 
 EXACT = Context(prec=300, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 """Sums and products in this context are exact or raise; prices and quantities are bounded so that they never do."""

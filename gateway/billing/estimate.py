@@ -1,16 +1,14 @@
-"""The estimated bill of a period: what the pages show, by the same function that makes the invoice."""
+"""The estimated bill of a period: what the pages show, made of the lines that the invoice will have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from gateway.billing.bill import MeteredUsage, fee_lines, usage_lines
 from gateway.billing.catalog import Cycle, Plan
 from gateway.billing.line import Line
-from gateway.billing.rating import rate
 from gateway.money import Money
 from gateway.period import Period
-
-CALLS = "calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +30,16 @@ def estimate(
     *,
     cycle: Cycle = "month",
     events: Mapping[str, int] | None = None,
-    renews: bool = True,
+    renews: bool = False,
     first: bool = False,
 ) -> Estimate:
-    """What ``usage`` (billable units per meter, the whole period's) costs on ``plan``.
+    """What ``usage`` (billable units per meter, the whole period's) costs on ``plan``, with the period's fees.
 
-    ``events`` says how many calls or events brought a meter's units; by default the number of calls, and for a meter
-    without any, one. ``renews`` and ``first`` are those of ``Plan.fees``.
+    ``events`` is that of ``MeteredUsage``. ``renews`` says that a yearly subscription's year begins in this month, so
+    that its yearly fee is due; ``first`` that fees due once are.
     """
-    lines: list[Line] = []
-    for price in (*plan.fees(cycle, renews=renews, first=first), *plan.metered()):
-        quantity = Decimal(usage.get(price.meter, 0))
-        brought = events_of(price.meter, usage, events or {})
-        lines += rate(price, quantity, plan.currency, events=brought, period=period).lines
-    return Estimate(tuple(lines), Money.total((line.amount for line in lines), plan.currency))
-
-
-def events_of(meter: str, usage: Mapping[str, int | Decimal], events: Mapping[str, int]) -> int | None:
-    """How many events brought a meter's units; None leaves it to the rating's default."""
-    if meter in events:
-        return events[meter]
-    calls = usage.get(CALLS)
-    return int(calls) if calls else None
+    lines = (
+        *fee_lines(plan, cycle, period, renews=renews, first=first),
+        *usage_lines(plan, MeteredUsage(usage, events or {}), period),
+    )
+    return Estimate(lines, Money.total((line.amount for line in lines), plan.currency))

@@ -11,7 +11,7 @@ from gateway.billing.pricing.per_unit import PerUnit
 from gateway.billing.pricing.percentage import Percentage
 from gateway.billing.pricing.stairstep import Stairstep
 from gateway.billing.pricing.volume import Volume
-from gateway.money import DIVIDING, EXACT, ZERO, divide
+from gateway.money import DIVIDING, EXACT, ONE, ZERO, divide
 
 Model = Flat | PerUnit | Graduated | Volume | Stairstep | Package | Percentage
 
@@ -29,7 +29,7 @@ class Conversion:
             return DIVIDING.divide(quantity, self.divide_by)
         whole, rest = divide(quantity, self.divide_by)
         half = EXACT.compare(EXACT.add(rest, rest), self.divide_by) >= 0
-        return whole + 1 if rest and (self.round == "up" or (self.round == "half_up" and half)) else whole
+        return EXACT.add(whole, ONE) if rest and (self.round == "up" or (self.round == "half_up" and half)) else whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from gateway.billing.line import Line
-from gateway.billing.price import Price
+from gateway.billing.price import AmountOff, Price
+from gateway.billing.pricing.flat import Flat
 from gateway.billing.pricing.package import Package
 from gateway.billing.pricing.percentage import Percentage
 from gateway.money import DIVIDING, EXACT, ZERO, Money, round_amount, settled
@@ -71,9 +72,15 @@ def _line(kind: Literal["credit", "proration"], text: str, exact: Decimal, curre
 
 
 def prorated(price: Price, share: Share) -> Price:
-    """The price for a part of a period: allowances, minimum and maximum shrink, unit prices and tiers do not."""
-    model = price.model
+    """The price for a part of a period.
+
+    What is due or granted per period shrinks: recurring fees, allowances, fixed discounts, minimum and maximum. Prices
+    per unit, tiers and fees due once do not. Free events round up.
+    """
+    model, discount = price.model, price.discount
     match model:
+        case Flat() if model.every != "once":
+            model = replace(model, amount=share.of(model.amount))
         case Package():
             model = replace(model, free=share.of(model.free))
         case Percentage():
@@ -85,6 +92,7 @@ def prorated(price: Price, share: Share) -> Price:
         price,
         model=model,
         included=share.of(price.included),
+        discount=AmountOff(share.of(discount.amount)) if isinstance(discount, AmountOff) else discount,
         minimum=None if price.minimum is None else share.of(price.minimum),
         maximum=None if price.maximum is None else share.of(price.maximum),
     )

@@ -118,7 +118,7 @@ def _number(option: str, text: str, *, signed: bool = False) -> Decimal:
         number = exact_decimal(text[1:] if negative else text)
     except PydanticCustomError as error:
         fail(f"{option}: {error.message()}", EXIT_USAGE)
-    return -number if negative else number
+    return number.copy_negate() if negative else number
 
 
 def _currency(currency: str | None, config: Path | None) -> str:

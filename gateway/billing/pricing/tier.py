@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from gateway.billing.pricing.model import Step
-from gateway.money import EXACT, ZERO, divide
+from gateway.money import EXACT, ONE, ZERO, divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def tier_of(tiers: Sequence[Tier], quantity: Decimal) -> Reached:
 def packages(quantity: Decimal, size: Decimal, direction: Literal["up", "down"] = "up") -> Decimal:
     """How many packages of ``size`` hold ``quantity``: a started one counts (up) or does not (down)."""
     whole, rest = divide(quantity, size)
-    return whole + 1 if rest and direction == "up" else whole
+    return EXACT.add(whole, ONE) if rest and direction == "up" else whole
 
 
 def unit_step(reached: Reached) -> Step:

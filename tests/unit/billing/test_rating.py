@@ -7,7 +7,7 @@ import pytest
 
 from gateway.billing.rating import Rated, rate
 from gateway.config.price_schema import parse_price
-from gateway.money import MoneyError
+from gateway.money import EXACT, MoneyError
 
 USD = "USD"
 
@@ -144,5 +144,5 @@ def test_largest_numbers_stay_exact() -> None:
     unit, quantity = "9" * 20 + "." + "9" * 20, "9" * 20 + "." + "9" * 20
     document = {"type": "per_unit", "unit": unit, "discount": {"percent": "0.00000000000000000001"}}
     whole = rated({"type": "per_unit", "unit": unit}, quantity)
-    assert whole.exact == (10**40 - 1) ** 2 * Decimal(1).scaleb(-40)
+    assert whole.exact == EXACT.scaleb(Decimal((10**40 - 1) ** 2), -40)
     assert rated(document, quantity).exact < whole.exact
