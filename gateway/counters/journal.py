@@ -45,7 +45,7 @@ class Journal:
     def has_finished(self, call_id: bytes) -> bool:
         """Whether the last operation settled or released this call."""
         last = self.operation
-        return last is not None and last.call_id == call_id and last.phase in (Phase.SETTLE, Phase.RELEASE)
+        return last is not None and last.call_id == call_id and last.phase is not Phase.RESERVE
 
 
 NO_JOURNAL = Journal(bytes(16), 0, BLANK)

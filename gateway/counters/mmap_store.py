@@ -35,7 +35,7 @@ class MmapCounterStore:
         self._directory = directory
         self._clock = store_clock(clock)
         self._wall, self._mono = self._clock.now, self._clock.monotonic
-        self._incarnation = incarnation
+        self.incarnation = incarnation
         self._capacity = capacity
         self._mapper = mapper
         self._notes = Notes(directory / "unseeded")
@@ -117,10 +117,11 @@ class MmapCounterStore:
     def settle_now(
         self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int], *, incarnation: str = ""
     ) -> None:
-        """Replace the reserved amounts by the actual ones, in the windows of ``at_us``.
+        """Replace the reserved amounts by the actual ones, in the windows of ``at_us``; raises ``StoreUnavailable``.
 
-        Without a difference nothing is touched. ``incarnation`` is whose journal the step is noted in: a recovery
-        gives that of the worker it recovers.
+        Without a difference nothing is touched: a counter holds counted and reserved units in one sum.
+        ``incarnation`` is whose journal the step is noted in: a recovery gives that of the worker it recovers, so
+        that the next recovery, should this one die, finds all in one place.
         """
         deltas = [got - request.amount for request, got in zip(reservation.requests, actual, strict=True)]
         self._finish(call_id, at_us, reservation, deltas, Phase.SETTLE, incarnation)
@@ -238,7 +239,7 @@ class MmapCounterStore:
         self._table = Table(self._file)
         self._plans: dict[int, Plan] = {}
         self._offsets: dict[bytes, int] = {}
-        self._journal = journal.find_or_make(self._file, self._incarnation)
+        self._journal = journal.find_or_make(self._file, self.incarnation)
 
     def _offset(self, counter: Counter) -> int | None:
         offset = self._offsets.get(counter.key)

@@ -1,0 +1,75 @@
+"""Every counter store passes this suite: a store factory, a clock set by hand, limits of each algorithm."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import DAY_US, MINUTE_US, ManualClock
+from gateway.counters.layout import Capacity
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.ids import uuid7
+from gateway.quotas.binding import Binding, bind
+from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
+from gateway.tenants.model import Tenant
+
+START_US = 20_000 * DAY_US + 7 * MINUTE_US  # 2024-10-04 00:07 UTC
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(START_US)
+
+
+@pytest.fixture(params=["mmap"])
+def open_store(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., MmapCounterStore]]:
+    """``open_store(incarnation)``: one more worker's store on the same counters."""
+    opened: list[MmapCounterStore] = []
+
+    def open_one(incarnation: str = "w1") -> MmapCounterStore:
+        store = MmapCounterStore.open(tmp_path / "counters", clock, incarnation, capacity=Capacity(64, 64, 64))
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def new_call(clock: ManualClock) -> Callable[[], bytes]:
+    return lambda: uuid7(clock.now())
+
+
+@pytest.fixture
+def limit_of() -> Callable[..., Limit]:
+    """``limit_of("sliding", 5)``: a limit of that algorithm, a minute's unless it is a calendar month."""
+
+    def make(kind: str, maximum: int, **more: object) -> Limit:
+        window = {
+            "calendar": CalendarWindow("month"),
+            "sliding": DurationWindow(MINUTE_US),
+            "bucket": DurationWindow(MINUTE_US),
+            "concurrent": None,
+        }[kind]
+        algorithm = Algorithm[kind.upper()]
+        fields = {"name": kind, "meter": "" if kind == "concurrent" else "calls", **more}
+        return Limit(max=maximum, window=window, algorithm=algorithm, **fields)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def bind_to() -> Callable[..., Binding]:
+    """``bind_to(limits, key="k1", route="r", tenant="acme", overrides={})``."""
+
+    def make(
+        limits: list[Limit],
+        key: str = "k1",
+        route: str = "r",
+        tenant: str = "acme",
+        overrides: dict[str, dict[str, int]] | None = None,
+    ) -> Binding:
+        return bind(limits, overrides or {}, Tenant(tenant, tenant, "pro"), key, route, b"secret")
+
+    return make
