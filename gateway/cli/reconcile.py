@@ -1,0 +1,92 @@
+"""``gateway reconcile``: frames, rows, rollups and counters compared; exit 1 when any differ."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import typer
+
+from gateway.cli.common import DEFAULT_CONFIG, EXIT_FAILED, ConfigOption, JsonOption, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from gateway.cli.reading import Reading
+    from gateway.counters.mmap_store import MmapCounterStore
+    from gateway.runtime.reconciliation import Report
+
+ATTEMPTS = 10
+PAUSE_S = 0.3
+SHOWN = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("reconcile", help=__doc__)(reconcile)
+
+
+def reconcile(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    from gateway.cli.reading import read
+
+    report = read(config, settle)
+    if as_json:
+        print_json(report_json(report))
+    else:
+        _print(report)
+    if report.difference:
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def settle(reading: "Reading") -> "Report":
+    """Compare until nothing differs: a call in flight between two readings is none. What stays is a difference."""
+    from gateway.runtime.reconciliation import Reconciliation
+
+    snapshot, counters = reading.snapshot, open_counters(reading)
+    comparing = Reconciliation(snapshot, reading.store, reading.spool, snapshot.data_dir, counters)
+    try:
+        for _ in range(ATTEMPTS):
+            report = await comparing.report()
+            if not report.difference:
+                break
+            await asyncio.sleep(PAUSE_S)
+        return report
+    finally:
+        if counters is not None:
+            counters.close()
+
+
+def open_counters(reading: "Reading") -> "MmapCounterStore | None":
+    """The host's counters; None when no gateway has made them yet."""
+    from gateway.clock import SystemClock
+    from gateway.counters.mmap_store import MmapCounterStore
+    from gateway.runtime import paths
+
+    folder = paths.counters_file(reading.snapshot)
+    return MmapCounterStore.open(folder, SystemClock()) if folder.exists() else None
+
+
+def report_json(report: "Report") -> dict[str, object]:
+    """A report for programs."""
+    from dataclasses import asdict
+
+    from gateway.cli.reading import rfc3339
+
+    known = rfc3339(report.complete_until_us) if report.complete_until_us else None
+    return {"difference": report.difference, "complete_until": known} | {
+        "unshipped": report.unshipped,
+        "checks": [asdict(check) for check in report.checks],
+    }
+
+
+def _print(report: "Report") -> None:
+    from gateway.cli.reading import rfc3339
+
+    rows = [
+        (check.name, f"{check.compared:,}", f"{sum(abs(one.expected - one.found) for one in check.differences):,}")
+        for check in report.checks
+    ]
+    print_table(("check", "compared", "difference"), rows, right=("compared", "difference"))
+    found = [one for check in report.checks for one in check.differences]
+    for one in found[:SHOWN]:
+        say(f"{one.where}: expected {one.expected:,}, found {one.found:,}")
+    if len(found) > SHOWN:
+        say(f"and {len(found) - SHOWN:,} more")
+    known = rfc3339(report.complete_until_us) if report.complete_until_us else "never: nothing was shipped yet"
+    say(f"difference {report.difference:,}; complete until {known}; {report.unshipped:,} entries wait in the spool")

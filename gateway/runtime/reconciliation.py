@@ -1,0 +1,178 @@
+"""Reconciliation: frames appended = rows, rows = rollups, counters = ledger (SEMANTICS §30).
+
+Each comparison reads two sides a moment apart, so under traffic a difference may be a call in between: the caller
+asks again before it believes one.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config.snapshot import Snapshot
+from gateway.counters.entry import Entry
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.metering.record import CallRecord
+from gateway.quotas.counter import Counter
+from gateway.quotas.limit import Algorithm
+from gateway.runtime import paths
+from gateway.runtime.limit_use import bindings
+from gateway.runtime.unshipped import unshipped_calls, unshipped_frames
+from gateway.spool.reader import SpoolReader
+from gateway.spool.tables import appended_counts
+from gateway.storage.ports import PLATFORM
+from gateway.storage.store import Store
+from gateway.tenants.model import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two figures that should be one."""
+
+    where: str
+    expected: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison: how many pairs of figures were compared, and those that differ."""
+
+    name: str
+    compared: int
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All comparisons, at the instant before which the ledger is complete (0: nothing was ever shipped)."""
+
+    complete_until_us: int
+    unshipped: int
+    checks: tuple[Check, ...]
+
+    @property
+    def difference(self) -> int:
+        """Σ of all differences; 0 is what the product promises."""
+        return sum(abs(one.expected - one.found) for check in self.checks for one in check.differences)
+
+
+class Reconciliation:
+    """Compares everything that one host knows. ``counters`` None: they are not compared."""
+
+    def __init__(
+        self, snapshot: Snapshot, store: Store, spool: SpoolReader, data: Path, counters: MmapCounterStore | None
+    ) -> None:
+        self._snapshot = snapshot
+        self._store = store
+        self._spool = spool
+        self._data = data
+        self._counters = counters
+
+    async def report(self) -> Report:
+        """Compare once."""
+        ledger = self._store.ledger
+        checks = [await self._frames(), await self._quarantine(), await self._rollups()]
+        if self._counters is not None:
+            checks.append(await self._check_counters(self._counters))
+        cursors = await ledger.cursors(PLATFORM)
+        unshipped = sum(1 for _ in unshipped_frames(self._spool, cursors))
+        return Report(await ledger.complete_until(PLATFORM), unshipped, tuple(checks))
+
+    async def _frames(self) -> Check:
+        """Sequences 1…n are in the ledger, in quarantine or waiting; n is what the worker counted."""
+        appended = appended_counts(paths.inflight(self._data))
+        sums = await self._store.ledger.incarnation_sums(PLATFORM)
+        ends = {one.incarnation: one.sequence for one in sums}
+        for frame in unshipped_frames(self._spool, dict(ends)):
+            ends[frame.position.incarnation] = frame.position.sequence
+        found = [
+            Difference(f"rows of {one.incarnation}", one.sequence, one.sequence - one.difference)
+            for one in sums
+            if one.difference
+        ]
+        found += [
+            Difference(f"frames of {name}", count, ends.get(name, 0))
+            for name, count in appended.items()
+            if count > ends.get(name, 0)
+        ]
+        return Check("frames appended = rows of the ledger", len(ends), tuple(found))
+
+    async def _quarantine(self) -> Check:
+        held = await self._store.ledger.quarantined(PLATFORM)
+        found = [
+            Difference(f"{one.incarnation} {one.first}…{one.last}: {one.reason}", 0, one.last - one.first + 1)
+            for one in held
+        ]
+        return Check("nothing in quarantine", len(held), tuple(found))
+
+    async def _rollups(self) -> Check:
+        found = [
+            Difference(f"{one.figure} of {one.tenant or 'no tenant'} {one.cell}", one.rows, one.rollup)
+            for one in await self._store.ledger.rollup_differences(PLATFORM)
+        ]
+        rows = await self._store.ledger.posting_sequence(PLATFORM)
+        return Check("rows = rollups", rows, tuple(found))
+
+    async def _check_counters(self, counters: MmapCounterStore) -> Check:
+        """Every counter whose sum the ledger must explain: seeded, of the present window, not by address."""
+        entries = {(entry.key, entry.algorithm): entry for entry in counters.dump() if entry.seeded}
+        waiting = list(unshipped_calls(self._spool, await self._store.ledger.cursors(PLATFORM)))
+        found: list[Difference] = []
+        compared = 0
+        async for name, counter in self._bound_counters(counters.now()):
+            entry = entries.get((counter.key, counter.algorithm))
+            if entry is None or not entry.start_us <= counters.now() < entry.end_us:
+                continue
+            compared += 1
+            expected = await self._ledger_sum(counter, entry) + _waiting_sum(counter, entry, waiting)
+            if expected != entry.used:
+                found.append(Difference(name, expected, entry.used))
+        return Check("counters = ledger", compared, tuple(found))
+
+    async def _bound_counters(self, now_us: int) -> AsyncIterator[tuple[str, Counter]]:
+        keys = await self._keys_by_tenant()
+        seen: set[bytes] = set()
+        after: str | None = None
+        while True:
+            page = await self._store.tenants.list(PLATFORM, 500, after)
+            for tenant in page.rows:
+                for binding, scope in bindings(self._snapshot, tenant, keys.get(tenant.id, ())):
+                    (counter,) = binding.counters(now_us)
+                    explained = counter.algorithm in (Algorithm.CALENDAR, Algorithm.SLIDING)
+                    if explained and counter.key not in seen:
+                        seen.add(counter.key)
+                        yield f"{tenant.id} {scope}: limit {counter.limit.name}", counter
+            after = page.next
+            if after is None:
+                return
+
+    async def _keys_by_tenant(self) -> dict[str, list[Key]]:
+        keys: dict[str, list[Key]] = {}
+        for key in (await self._store.changes.load_state(PLATFORM)).keys:
+            keys.setdefault(key.tenant, []).append(key)
+        return keys
+
+    async def _ledger_sum(self, counter: Counter, entry: Entry) -> int:
+        scope, limit = counter.scope, counter.limit
+        if scope is None:
+            return 0
+        routes = (scope.route,) if scope.route else limit.routes
+        return await self._store.ledger.quota_sums(
+            PLATFORM, scope.tenant, limit.meter, entry.start_us, entry.end_us, scope.key or None, routes
+        )
+
+
+def _waiting_sum(counter: Counter, entry: Entry, waiting: Sequence[CallRecord]) -> int:
+    scope, limit = counter.scope, counter.limit
+    if scope is None:
+        return 0
+    routes = (scope.route,) if scope.route else limit.routes
+    return sum(
+        record.quota_units.get(limit.meter, 0)
+        for record in waiting
+        if record.counted
+        and record.tenant == scope.tenant
+        and scope.key in ("", record.key)
+        and (not routes or record.route in routes)
+        and entry.start_us <= record.at_us < entry.end_us
+    )
