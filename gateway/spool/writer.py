@@ -108,7 +108,7 @@ class SpoolWriter:
         )  # fmt: skip
 
     def append(self, entry: SpoolEntry) -> int:
-        """Write one entry and return its sequence; raises ``OSError`` when the disk fails: then nothing was appended."""
+        """Write one entry and return its sequence; raises ``OSError``: then nothing was appended."""
         payload = encode(entry)
         if len(payload) > MAX_PAYLOAD:
             payload = encode_within(entry, MAX_PAYLOAD)
