@@ -4,14 +4,14 @@ A chapter is noted before its first frame is posted, and the ledger skips what i
 it made its history goes on where it stopped. A demo started again days later gets the days between as a new chapter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import count, islice
 from typing import TypedDict
 
 from gateway.clock import DAY_US, HOUR_US, MINUTE_US
-from gateway.demo.history import calls_of, plan_slots, scattered
+from gateway.demo.history import calls_of, plan_slots, refusals_of, scattered
 from gateway.demo.home import DemoHome
-from gateway.demo.stories import MONTH, Story
+from gateway.demo.stories import FREE, MONTH, Story
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import SpoolEntry, encode
 from gateway.period import calendar_period, from_us, to_us
@@ -37,7 +37,7 @@ class Chapter(TypedDict):
 
 
 async def write_history(home: DemoHome, store: Store, stories: list[Story], now_us: int) -> int:
-    """Bring the history up to now; returns how many calls it added."""
+    """Bring the history up to now; returns how many entries the ledger has of its newest chapter, 0 without one."""
     chapters: list[Chapter] = home.read(FILE) or []
     if not chapters or (chapters[-1]["done"] and now_us - chapters[-1]["end_us"] > WORTH_A_CHAPTER_US):
         start_us = chapters[-1]["end_us"] if chapters else now_us - DAYS * DAY_US
@@ -83,9 +83,12 @@ async def _next_chapter(store: Store, stories: list[Story], number: int, start_u
     )
 
 
-def _records(story: Story, chapter: Chapter) -> Iterable[SpoolEntry]:
-    slots = plan_slots(story, chapter["start_us"], chapter["end_us"], chapter["this_month"].get(story.tenant))
-    return calls_of(story, slots, chapter["seed"])
+def _records(story: Story, chapter: Chapter) -> Iterator[SpoolEntry]:
+    start_us, end_us, seed = chapter["start_us"], chapter["end_us"], chapter["seed"]
+    slots = plan_slots(story, start_us, end_us, chapter["this_month"].get(story.tenant))
+    yield from calls_of(story, slots, seed)
+    if story.tenant == FREE:
+        yield from refusals_of(story, start_us, end_us, seed)
 
 
 async def _post(store: Store, incarnation: str, entries: Iterable[SpoolEntry]) -> int:

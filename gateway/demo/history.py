@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from gateway.clock import DAY_US, HOUR_US
+from gateway.clock import DAY_US, HOUR_US, MINUTE_US
 from gateway.demo.stories import HOURS, MONTH, WEEKDAYS, RouteStory, Story
-from gateway.metering.record import CallRecord, Outcome
+from gateway.metering.record import CallRecord, Outcome, RefusalCount
 from gateway.period import calendar_period, from_us, to_us
 
 CLIENT_ERRORS = ((404, 18), (400, 9), (422, 7))  # status, calls per thousand
@@ -76,6 +76,22 @@ def calls_of(story: Story, slots: list[Slot], seed: int) -> Iterator[CallRecord]
             record.key = keys[number % 997]
             record.address = addresses[number * number % 7]
             yield record
+
+
+def refusals_of(story: Story, start_us: int, end_us: int, seed: int) -> Iterator[RefusalCount]:
+    """The minutes in which a tenant with a small limit met it: about one in two days."""
+    random = Random(f"{seed} {story.tenant} refusals")
+    for day_us in range(start_us, end_us - DAY_US, DAY_US):
+        if random.random() < 0.5:
+            yield RefusalCount(
+                minute_us=(day_us + random.randrange(DAY_US)) // MINUTE_US * MINUTE_US,
+                tenant=story.tenant,
+                key=story.keys[0],
+                route=story.routes[0].route,
+                code="limit_exceeded",
+                status=429,
+                count=random.randrange(1, 15),
+            )
 
 
 def scattered(story: Story, start_us: int, end_us: int, calls: int, seed: int) -> Iterator[CallRecord]:

@@ -28,6 +28,7 @@ from gateway.runtime.supervisor import Supervisor
 
 WEATHER = "/v1/weather?city=Oslo"
 SETTINGS = "demo.json"
+COMMANDS = "commands.yaml"
 
 Say = Callable[[str], None]
 
@@ -72,6 +73,8 @@ def _serve(
         path = split_upstream(visitor_url)[1] if visitor_url else WEATHER
 
         def ready(now: Snapshot, path: str = path) -> None:
+            # JSON is YAML: with this file, other commands find the demo's data (gateway calls -c …).
+            home.write(COMMANDS, now.source)
             show(render(_card(home, now, prepared, path)))
 
         try:
