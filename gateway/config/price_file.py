@@ -1,13 +1,13 @@
 """A file that holds one price, as `gateway rate` reads it: YAML or JSON, with every fault at its line."""
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.billing.price import Price
+from gateway.config.nearest import hint
 from gateway.config.price_schema import (
     PRICE_MODELS,
     BasePrice,
@@ -73,14 +73,14 @@ def words_of(details: ErrorDetails, kind: str, path: FieldPath) -> str:
     context: dict[str, Any] = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
-            return f"unknown field{_nearest(str(path[-1]), list(_schema_at(kind, path).model_fields))}"
+            return f"unknown field{hint(str(path[-1]), _schema_at(kind, path).model_fields)}"
         case "missing":
             return "is required"
         case "union_tag_not_found":
             return f"a price needs a type: {', '.join(PRICE_MODELS)}"
         case "union_tag_invalid":
-            known = list(PRICE_MODELS)
-            return f"unknown price type {context.get('tag')!r}{_nearest(str(context.get('tag')), known)}"
+            tag = str(context.get("tag"))
+            return f"unknown price type '{tag}'{hint(tag, PRICE_MODELS)}"
         case "literal_error":
             return f"must be {context.get('expected')}"
         case "bool_type":
@@ -97,11 +97,6 @@ def words_of(details: ErrorDetails, kind: str, path: FieldPath) -> str:
             return "must be text"
         case _:
             return details["msg"]
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, 1, 0.5)
-    return f", did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}"
 
 
 def _schema_at(kind: str, path: FieldPath) -> type[BaseModel]:

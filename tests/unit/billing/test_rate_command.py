@@ -107,7 +107,7 @@ def test_standard_input_and_the_table_for_people(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("price", "faults"),
     [
-        ("type: graduatd", ["price.yaml:1: type: unknown price type 'graduatd', did you mean graduated?"]),
+        ("type: graduatd", ["price.yaml:1: type: unknown price type 'graduatd'; did you mean \"graduated\"?"]),
         (
             "meter: calls",
             [
@@ -118,7 +118,7 @@ def test_standard_input_and_the_table_for_people(monkeypatch: pytest.MonkeyPatch
         (
             "type: volume\ntiers:\n  - {up_to: 5, unti: 1}\n  - {unit: -3}\nconvert: {divide_by: 0}",
             [
-                "price.yaml:3: tiers[0].unti: unknown field, did you mean unit?",
+                'price.yaml:3: tiers[0].unti: unknown field; did you mean "unit"?',
                 "price.yaml:4: tiers[1].unit: must not be negative",
                 "price.yaml:5: convert.divide_by: must be greater than 0",
             ],
