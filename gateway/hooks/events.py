@@ -46,13 +46,12 @@ class Authenticate(msgspec.Struct, frozen=True, gc=False):
 class Admit(msgspec.Struct, frozen=True, gc=False):
     """Phase ``admit``: may this call pass? ``address`` is the caller's, behind trusted proxies.
 
-    Answer None, a ``Refusal``, or a ``Reservation`` (gateway.quotas.counter) of what must be taken before it passes;
-    all reservations of a call are taken in one atomic step or not at all.
+    Answer None or a ``Refusal``. What a plan limits is taken after this phase, in one atomic step.
     """
 
     request: Request
     route: Route
-    principal: Principal
+    principal: Principal | None
     address: str
 
 

@@ -30,11 +30,18 @@ def problem(
 
 
 def problem_response(
-    status: int, body: bytes, headers: list[tuple[bytes, bytes]], *, head_only: bool, close: bool
+    status: int,
+    body: bytes,
+    headers: list[tuple[bytes, bytes]],
+    lines_ready: bytes = b"",
+    *,
+    head_only: bool,
+    close: bool,
 ) -> bytes:
-    """A whole answer around ``body``; HEAD gets the head alone (RFC 9110 §9.3.2)."""
+    """A whole answer around ``body``; HEAD gets the head alone (RFC 9110 §9.3.2). ``lines_ready`` are finished lines."""
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, "Error").encode())]
     lines += [b"%b: %b\r\n" % header for header in headers]
+    lines.append(lines_ready)
     lines.append(b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n" % len(body))
     lines.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
     if not head_only:

@@ -1,0 +1,143 @@
+"""What one call leaves behind: its in-flight slot, its reservation, its record. The order is SEMANTICS §3, §4 and §25."""
+
+from collections.abc import Mapping
+
+from gateway.errors import StoreUnavailable
+from gateway.hooks.events import Record, Refusal
+from gateway.metering.record import CallRecord, Flag
+from gateway.proxy.plan import Bound, RoutePlan
+from gateway.proxy.services import Services
+from gateway.quotas.answer import limit_fields, refusal_code, retry_after, violated_policies
+from gateway.quotas.counter import Decision, Reservation
+
+SPOOL_FULL = Refusal(503, "spool_full", "The gateway cannot record calls at the moment.")
+STORE_CLOSED = Refusal(503, "store_unavailable", "The gateway cannot check limits at the moment.")
+TOO_MANY_IN_FLIGHT = Refusal(503, "overloaded", "The gateway has too many calls in progress.")
+_QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_NO_LIMITS = Reservation((), b"")
+
+
+class Books:
+    """Opened at admission, finished once, whatever happens in between."""
+
+    __slots__ = ("_bound", "_held", "_plan", "_services", "_slot", "decision", "open", "record", "reservation")
+
+    def __init__(self, services: Services, plan: RoutePlan, bound: Bound | None, record: CallRecord) -> None:
+        self._services = services
+        self._plan = plan
+        self._bound = bound
+        self._slot = -1
+        self._held = False
+        self.record = record
+        self.reservation = _NO_LIMITS
+        self.decision: Decision | None = None
+        self.open = False
+
+    async def admit(self, address: str, unmetered_ok: bool) -> Refusal | None:
+        """Open the slot and take all limits in one step, or say why not; then nothing is taken and nothing is open."""
+        services, record = self._services, self.record
+        if not services.spool.has_room():
+            if not unmetered_ok:
+                return SPOOL_FULL
+            record.flags |= Flag.UNMETERED
+        counters = services.counters
+        now_us = counters.now()
+        if self._bound is not None:
+            self.reservation = self._bound.binding.reservation(now_us, self._plan.amounts, address)
+        try:
+            self._slot = services.inflight.open(record.id, record, self.reservation.packed)
+        except StoreUnavailable:
+            return TOO_MANY_IN_FLIGHT
+        self.open = True
+        record.at_us = now_us
+        if self.reservation.requests:
+            refusal = await self._reserve()
+            if refusal is not None:
+                services.inflight.close(self._slot)
+                self.open = False
+                return refusal
+        services.inflight.reserved(self._slot, record.at_us)
+        return None
+
+    async def _reserve(self) -> Refusal | None:
+        record = self.record
+        try:
+            decision = await self._services.counters.reserve(record.id, self.reservation)
+        except StoreUnavailable as error:
+            policies = {request.counter.limit.on_store_error for request in self.reservation.requests}
+            if policies != {"open"}:
+                self._services.logger.warning("counter store", extra={"reason": error.reason, "error": str(error)})
+                return STORE_CLOSED
+            record.flags |= Flag.STORE_OPEN
+            return None
+        self.decision = decision
+        if not decision.admitted:
+            return limit_refusal(decision)
+        self._held = True
+        record.at_us = decision.at_us
+        record.flags |= decision.flags
+        return None
+
+    def sent(self) -> None:
+        """The first byte is about to go to the upstream."""
+        self._services.inflight.sent(self._slot)
+
+    async def finish(self, units: Mapping[str, int], *, counted: bool) -> None:
+        """Append, then settle or release. Raises ``OSError`` when the record could not be written.
+
+        The slot stays open then: it is what is left of the call, and recovery makes a record of it.
+        """
+        services, record = self._services, self.record
+        record.counted = counted
+        if counted:
+            record.quota_units = dict(units) if self._bound is not None else {}
+        try:
+            services.spool.append(record)
+        except OSError:
+            if not record.flags & Flag.UNMETERED:
+                raise
+        if self._held:
+            await self._settle(units, counted)
+        services.inflight.settled(self._slot)
+        for stage in self._plan.record:
+            try:
+                stage(Record(record))
+            except Exception:
+                services.logger.exception("a record stage failed")
+
+    async def _settle(self, units: Mapping[str, int], counted: bool) -> None:
+        record = self.record
+        try:
+            if counted and self._bound is not None:
+                actual = self._bound.binding.actual(self.reservation, units)
+                await self._services.counters.settle(record.id, record.at_us, self.reservation, actual)
+            else:
+                await self._services.counters.release(record.id, record.at_us, self.reservation)
+        except StoreUnavailable as error:
+            # The record is in the spool: reconcile sets the counter right (SEMANTICS §19).
+            self._services.logger.error("settle failed", extra={"call": record.id.hex(), "error": str(error)})
+
+    def close(self) -> None:
+        """The last byte is out."""
+        if self.open:
+            self._services.inflight.close(self._slot)
+            self.open = False
+
+    def limit_lines(self, style: str) -> bytes:
+        """The rate-limit fields of the answer."""
+        decision = self.decision
+        if decision is None or not decision.states:
+            return b""
+        fields = limit_fields(decision.states, decision.at_us, style)
+        return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def limit_refusal(decision: Decision) -> Refusal:
+    """429, with the first instant at which the same call would pass."""
+    seconds = retry_after(decision)
+    headers = ((b"Retry-After", b"%d" % seconds),) if seconds is not None else ()
+    names = violated_policies(decision)
+    return Refusal(
+        429, refusal_code(decision), f"The limit is reached: {', '.join(names)}.", headers, _QUOTA_EXCEEDED,
+        {"violated-policies": names},
+    )  # fmt: skip

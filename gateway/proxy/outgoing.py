@@ -1,0 +1,126 @@
+"""The head that goes to the upstream: the client's own lines, then what the gateway says about the caller."""
+
+from gateway.hooks.events import HeaderChanges, RequestHook
+from gateway.http.fields import LOWER, parse_fields
+from gateway.http.forwarding import request_section, without_query_key
+from gateway.http.request import Request
+from gateway.metering.extract import DECODED
+from gateway.proxy.plan import Bound, RoutePlan
+from gateway.proxy.pool import Pool
+from gateway.proxy.stages import credential
+
+_ACCEPT_ENCODING = b"accept-encoding"
+
+
+def request_head(
+    request: Request, plan: RoutePlan, prefix: bytes, pool: Pool, bound: Bound | None, address: str, request_id: bytes,
+    trusted: bool,
+) -> bytes:  # fmt: skip
+    """The whole head, ready to be written."""
+    fields = request.fields
+    key = (plan, pool, bound is None, address)
+    if fields.forward_key == key:
+        section = fields.forward_value
+    else:
+        section = _section(request, plan, pool, bound, address, trusted)
+        fields.forward_key, fields.forward_value = key, section
+    if plan.request_hooks:
+        section = _hooked(section, request, plan, bound)
+    return b"%b %b HTTP/1.1\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
+        request.method,
+        _target(request, plan, prefix) if plan.route.strip_prefix or plan.query_key else request.target,
+        section,
+        b"Transfer-Encoding: chunked\r\n" if fields.chunked else b"",
+        request_id,
+        bound.identity if bound is not None else b"",
+    )
+
+
+def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None, address: str, trusted: bool) -> bytes:
+    fields = request.fields
+    drop = set(plan.drop_request)
+    if bound is not None:
+        used = credential(request, plan.route.query_key)
+        drop |= {used[1]} if used else set()
+    lines: list[bytes] = []
+    if plan.body_meters and fields.section.lower().count(_ACCEPT_ENCODING):
+        drop.add(_ACCEPT_ENCODING)
+        lines.append(b"Accept-Encoding: %b\r\n" % _narrowed(request))
+    if plan.route.host == "upstream" or fields.host is None:
+        drop.add(b"host")
+        lines.insert(0, b"Host: %b\r\n" % pool.authority)
+    lines.append(request_section(fields, drop))
+    lines.append(_forwarded(request, address, trusted))
+    if fields.upgrade is not None and request.minor_version:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % fields.upgrade)
+    return b"".join(lines)
+
+
+def _narrowed(request: Request) -> bytes:
+    """Accept-Encoding without codings that the meters cannot read (SEMANTICS §11)."""
+    kept = []
+    for name, value in request.fields.pairs:
+        if LOWER[name] == _ACCEPT_ENCODING:
+            parts = (part.strip(b" \t") for part in value.split(b","))
+            kept += [part for part in parts if part.partition(b";")[0].rstrip(b" \t").lower() in DECODED]
+    return b", ".join(kept) or b"identity"
+
+
+def _forwarded(request: Request, address: str, trusted: bool) -> bytes:
+    """X-Forwarded-*: replaced, or appended to and kept when the peer is a trusted proxy (CONTRACT)."""
+    fields = request.fields
+    chain = [*fields.all(b"x-forwarded-for"), address.encode()] if trusted else [address.encode()]
+    proto = fields.all(b"x-forwarded-proto") if trusted else []
+    host = fields.all(b"x-forwarded-host") if trusted else []
+    lines = [
+        b"X-Forwarded-For: %b\r\n" % b", ".join(chain),
+        b"X-Forwarded-Proto: %b\r\n" % (proto[0] if proto else b"http"),
+    ]
+    name = host[0] if host else fields.host
+    if name:
+        lines.append(b"X-Forwarded-Host: %b\r\n" % name)
+    return b"".join(lines)
+
+
+def _target(request: Request, plan: RoutePlan, prefix: bytes) -> bytes:
+    target = request.target
+    if plan.query_key:
+        target = without_query_key(target, plan.query_key)
+    if plan.route.strip_prefix and prefix:
+        target = stripped(target, prefix)
+    return target
+
+
+def stripped(target: bytes, prefix: bytes) -> bytes:
+    """The target without its route's prefix. One that spells the prefix in another way is forwarded normalised."""
+    from gateway.routing.normalise import normalise
+
+    path, mark, query = target.partition(b"?")
+    if not path.startswith(prefix) or normalise(path) != path:
+        path = normalise(path)
+    rest = path[len(prefix) :]
+    return (rest if rest.startswith(b"/") else b"/" + rest) + mark + query
+
+
+def _hooked(section: bytes, request: Request, plan: RoutePlan, bound: Bound | None) -> bytes:
+    event = RequestHook(request, plan.route, bound.principal if bound is not None else None)
+    for hook in plan.request_hooks:
+        changes = hook(event)
+        if changes is not None:
+            section = changed(section, changes)
+    return section
+
+
+_BREAKING = (b"\r", b"\n", b"\0")
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"host"))
+
+
+def changed(section: bytes, changes: HeaderChanges) -> bytes:
+    """A field section with a hook's changes. Framing stays ours, and nobody breaks out of a line."""
+    gone = {name.lower() for name in changes.remove} - _FRAMING
+    lines = [b"%b:%b\r\n" % pair for pair in parse_fields(section) if LOWER[pair[0]] not in gone]
+    for name, value in changes.add:
+        if name.lower() in _FRAMING or any(character in name + value for character in _BREAKING):
+            raise ValueError(f"a hook may not add the field {name!r}")
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)

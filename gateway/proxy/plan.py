@@ -1,0 +1,171 @@
+"""A snapshot compiled into what a call needs: matcher, and per route its stages, amounts, names and statuses."""
+
+from collections.abc import Callable
+from itertools import cycle
+
+from gateway.config.snapshot import Snapshot
+from gateway.hooks.registry import Phase, Registry
+from gateway.http.forwarding import CANONICAL
+from gateway.metering.extract import BODY_SOURCES
+from gateway.proxy.addresses import Addresses
+from gateway.proxy.metrics import Metrics, RouteMetrics
+from gateway.proxy.pool import Pool
+from gateway.proxy.settings import Settings
+from gateway.quotas.binding import Binding, bind
+from gateway.routing.matcher import Match, Matcher
+from gateway.routing.route import Route, Target, Upstream
+from gateway.tenants.model import Principal
+
+_BINDINGS = 100_000
+
+
+def billable_statuses(patterns: tuple[str, ...]) -> frozenset[int]:
+    """The statuses that ``2xx``, ``404`` … stand for."""
+    return frozenset(
+        status
+        for status in range(100, 600)
+        for pattern in patterns
+        if all(p in ("x", digit) for p, digit in zip(pattern.lower(), str(status), strict=True))
+    )
+
+
+class RoutePlan:
+    """One route, compiled."""
+
+    __slots__ = (
+        "admit", "amounts", "authenticate", "bad_names", "billable", "body_meters", "connect_timeout", "drain",
+        "drop_request", "drop_response", "header_meters", "host_line", "max_body", "means", "measure", "metrics",
+        "name", "next_pool", "query_key", "read_timeout", "record", "request_hooks", "response_hooks", "route",
+        "scan", "upstream_name",
+    )  # fmt: skip
+
+    def __init__(
+        self, route: Route, pools: Callable[[Upstream], Callable[[], Pool]], registry: Registry,
+        metrics: RouteMetrics, settings: Settings, means: dict[str, float],
+    ) -> None:  # fmt: skip
+        self.route = route
+        self.name = route.name
+        self.upstream_name = route.upstream.name
+        self.next_pool = pools(route.upstream)
+        self.connect_timeout = route.upstream.connect_timeout_us / 1e6
+        self.read_timeout = route.upstream.read_timeout_us / 1e6
+        self.metrics = metrics
+        self.billable = billable_statuses(route.billable)
+        self.authenticate = registry.compiled(Phase.AUTHENTICATE, route)
+        self.admit = registry.compiled(Phase.ADMIT, route)
+        self.request_hooks = registry.compiled(Phase.REQUEST, route)
+        self.response_hooks = registry.compiled(Phase.RESPONSE, route)
+        self.measure = registry.compiled(Phase.MEASURE, route)
+        self.record = registry.compiled(Phase.RECORD, route)
+        self.header_meters = tuple(meter for meter in route.meters if meter.source == "header")
+        self.body_meters = tuple(meter for meter in route.meters if meter.source in BODY_SOURCES)
+        self.drain = max((meter.drain_us for meter in self.body_meters), default=0) / 1e6
+        self.scan = max((meter.scan for meter in self.body_meters), default=0)
+        usage = {meter.path.lower().encode() for meter in self.header_meters}
+        hidden = {meter.path.lower().encode() for meter in self.header_meters if not meter.expose}
+        self.drop_request = frozenset(CANONICAL[name] for name in usage)
+        self.drop_response = frozenset(hidden)
+        max_body = route.options.get("max_body", settings.max_body)
+        self.max_body = max_body if isinstance(max_body, int) else None
+        self.query_key = route.query_key.encode()
+        self.means = means
+        self.amounts = self._amounts()
+
+    def _amounts(self) -> dict[str, int]:
+        """What one call reserves, per meter: what it is known to cost, else the estimate (SEMANTICS §9)."""
+        return {
+            meter.name: meter.amount
+            if meter.source == "constant"
+            else meter.estimate
+            if meter.estimate is not None
+            else max(1, round(self.means.get(meter.name, 1.0)))
+            for meter in self.route.meters
+        }
+
+    def learn(self, units: dict[str, int]) -> None:
+        """Move the means of the meters that have no stated estimate towards what a call really cost."""
+        for meter in self.route.meters:
+            if meter.estimate is None and meter.source != "constant" and meter.name in units:
+                old = self.means.get(meter.name, 1.0)
+                self.means[meter.name] = old + (units[meter.name] - old) / 16
+        self.amounts = self._amounts()
+
+    @property
+    def learns(self) -> bool:
+        return any(meter.estimate is None and meter.source != "constant" for meter in self.route.meters)
+
+
+class Bound:
+    """What is the same for all calls of one key on one route: limits, and the lines that name the caller."""
+
+    __slots__ = ("binding", "identity", "plan", "principal")
+
+    def __init__(self, principal: Principal, plan: str, binding: Binding) -> None:
+        self.principal = principal
+        self.plan = plan
+        self.binding = binding
+        tenant = principal.tenant
+        self.identity = b"X-Tenant-Id: %b\r\nX-Plan: %b\r\n" % (tenant.id.encode(), tenant.plan.encode())
+
+
+class Plan:
+    """One snapshot, compiled; pinned by each call. Pools and metrics live on from plan to plan."""
+
+    def __init__(
+        self, snapshot: Snapshot, registry: Registry, metrics: Metrics, settings: Settings,
+        pools: dict[Target, Pool], means: dict[str, dict[str, float]], secret: bytes,
+    ) -> None:  # fmt: skip
+        self.snapshot = snapshot
+        self.style = snapshot.headers
+        self._settings = settings
+        self._pools = pools
+        self._secret = secret
+        self._bound: dict[tuple[str, str], Bound] = {}
+        routes = [
+            RoutePlan(
+                route, self._rotation, registry, metrics.route(route.name), settings, means.setdefault(route.name, {})
+            )
+            for route in snapshot.routes
+        ]
+        self._matcher: Matcher[RoutePlan] = Matcher((plan.route, plan) for plan in routes)
+        self.match = self._matcher.match
+        self._addresses = Addresses(snapshot.server.trusted_proxies, snapshot.address_mode, secret)
+        self.trusts = self._addresses.trusts
+        self.caller = self._addresses.caller
+        self.shown_address = self._addresses.shown
+        self.targets = {target for route in snapshot.routes for target in route.upstream.targets}
+
+    def _rotation(self, upstream: Upstream) -> Callable[[], Pool]:
+        """Weighted round robin over an upstream's targets."""
+        turns = [target for target in upstream.targets for _ in range(max(1, target.weight))]
+        pools = [self._pools.setdefault(target, Pool(target, self._settings)) for target in turns]
+        if len(pools) == 1:
+            only = pools[0]
+            return lambda: only
+        return cycle(pools).__next__
+
+    @property
+    def serves_unmetered(self) -> bool:
+        return self.snapshot.spool.on_error == "serve"
+
+    def bound(self, principal: Principal, route: RoutePlan) -> Bound:
+        """The limits of a key on a route; made anew when its tenant or key changed."""
+        cached = self._bound.get((principal.key.id, route.name))
+        if cached is not None and cached.principal is principal:
+            return cached
+        if cached is not None and cached.principal.tenant == principal.tenant:
+            cached.principal = principal
+            return cached
+        tenant = principal.tenant
+        limits = self.snapshot.plans.get(tenant.plan)
+        binding = bind(
+            limits.limits if limits else (), tenant.limits, tenant, principal.key.id, route.name, self._secret
+        )
+        if len(self._bound) >= _BINDINGS:
+            self._bound.clear()
+        version = f"{limits.name}@{limits.version}" if limits else tenant.plan
+        found = self._bound[(principal.key.id, route.name)] = Bound(principal, version, binding)
+        return found
+
+
+__all__ = ["Bound", "Match", "Plan", "RoutePlan", "billable_statuses"]

@@ -1,0 +1,84 @@
+"""Connections to one target: kept ones first, the youngest before the others, none that sat idle too long."""
+
+import asyncio
+import ssl
+from collections import deque
+
+from gateway.proxy.failures import CONNECT_FAILED, CallFailed
+from gateway.proxy.settings import Settings
+from gateway.proxy.upstream import UpstreamConnection
+from gateway.routing.route import Target
+
+
+class Pool:
+    """One target's connections. Names are resolved anew for each connection."""
+
+    def __init__(self, target: Target, settings: Settings) -> None:
+        self.target = target
+        self.url = target.url
+        self._settings = settings
+        self._idle: deque[UpstreamConnection] = deque()
+        self._tls = ssl.create_default_context() if target.scheme == "https" else None
+        default = 443 if self._tls else 80
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        self.authority = (host if target.port == default else f"{host}:{target.port}").encode()
+        self.open = 0
+
+    def take(self, *, idempotent: bool) -> UpstreamConnection | None:
+        """A kept connection, or None. What is not idempotent gets only one that was used a moment ago."""
+        if not self._idle:
+            return None
+        loop = asyncio.get_running_loop()
+        limit = self._settings.idle_reuse if idempotent else self._settings.idle_reuse_unsafe
+        oldest = loop.time() - limit
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.idle_since < oldest:
+                if idempotent:
+                    connection.destroy()
+                    continue
+                self._idle.append(connection)
+                return None
+            if connection.usable:
+                return connection
+        return None
+
+    async def connect(self, timeout: float) -> UpstreamConnection:
+        """A new connection within ``timeout`` seconds; raises ``CallFailed``."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                _, connection = await loop.create_connection(
+                    lambda: UpstreamConnection(self, loop, self._settings.max_response_head),
+                    self.target.host,
+                    self.target.port,
+                    ssl=self._tls,
+                    server_hostname=self.target.host if self._tls else None,
+                )
+        except (OSError, TimeoutError, ssl.SSLError) as error:
+            raise CallFailed(CONNECT_FAILED, retriable=True) from error
+        self.open += 1
+        return connection
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """The call is over and the connection can serve another."""
+        if len(self._idle) >= self._settings.max_idle:
+            self._idle.popleft().destroy()
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection is gone."""
+        self.open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def expire(self, now: float) -> None:
+        """Close what sat idle too long."""
+        while self._idle and self._idle[0].idle_since < now - self._settings.idle_reuse:
+            self._idle.popleft().destroy()
+
+    def close(self) -> None:
+        """Close all kept connections."""
+        while self._idle:
+            self._idle.pop().destroy()

@@ -1,0 +1,58 @@
+"""What the data plane is given: ports only, composed by the runtime."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.config.snapshot import Snapshot
+from gateway.hooks.registry import Registry
+from gateway.metering.ports import UsageSpool
+from gateway.metering.record import CallRecord
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.settings import Settings
+from gateway.quotas.counter import CounterStore
+from gateway.tenants.model import Principal
+
+
+class Directory(Protocol):
+    """Who holds which key, now. ``snapshot`` is swapped by one assignment; a call pins the one it began with."""
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    def find(self, digest: bytes) -> Principal | None:
+        """The principal behind a credential's SHA-256, with key and tenant as they are at this moment."""
+        ...
+
+
+class Inflight(Protocol):
+    """The table of calls in progress (SEMANTICS §3). ``open`` raises ``StoreUnavailable`` when it is full."""
+
+    def open(self, call_id: bytes, record: CallRecord, reservation: bytes) -> int: ...
+
+    def reserved(self, slot: int, at_us: int) -> None: ...
+
+    def sent(self, slot: int) -> None: ...
+
+    def checkpoint(self, slot: int, record: CallRecord) -> None: ...
+
+    def settled(self, slot: int) -> None: ...
+
+    def close(self, slot: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Services:
+    """The ports. ``secret`` keys the hash of addresses; all workers of a host have the same."""
+
+    directory: Directory
+    counters: CounterStore
+    inflight: Inflight
+    spool: UsageSpool
+    clock: Clock
+    metrics: Metrics
+    logger: logging.Logger
+    registry: Registry
+    secret: bytes = b""
+    settings: Settings = field(default_factory=Settings)
