@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.checks import Problem, cross_check, known_names
-from gateway.config.defaults import DEFAULTS
 from gateway.config.nearest import hint
+from gateway.config.repair import ROUNDS, repaired
 from gateway.config.schema import Document
-from gateway.config.yaml_tree import FieldPath, Mark, Tree, dotted
+from gateway.config.yaml_tree import FieldPath, Mark, Tree, dotted, plain_scalar
 from gateway.errors import Fault
 
 SECRET_FIELDS = frozenset({("accounts", "secret"), ("store", "url"), ("counters", "url")})
@@ -28,7 +28,6 @@ _WANTED = {
     "decimal": "a number",
 }
 _ABSENT = object()
-NAMED = ("upstreams", "routes", "plans", "tenants")
 
 
 def validate(document: dict[str, object], tree: Tree, folder: Path) -> tuple[Document | None, list[Fault]]:
@@ -36,6 +35,8 @@ def validate(document: dict[str, object], tree: Tree, folder: Path) -> tuple[Doc
     try:
         valid = Document.model_validate(document)
     except ValidationError as error:
+        if _retype(error, document, tree):
+            return validate(document, tree, folder)
         problems = list(_problems(error, document))
         problems += _checks_of_the_rest(document, [path for path, _ in problems], folder)
         return None, [_fault(path, message, document, tree) for path, message in problems]
@@ -43,20 +44,32 @@ def validate(document: dict[str, object], tree: Tree, folder: Path) -> tuple[Doc
     return valid, [_fault(path, message, document, tree) for path, message in problems]
 
 
+def _retype(error: ValidationError, document: dict[str, object], tree: Tree) -> bool:
+    """Read ``"${N}"`` as a number or truth where one is wanted: quotes are needed within ``{…}``, and say nothing."""
+    changed = False
+    for details in error.errors(include_url=False):
+        path = _written_path(details["loc"], document, keep_last=False)
+        wanted = {"int_type": int, "bool_type": bool}.get(details["type"])
+        value, container = _value_at(document, path), _value_at(document, path[:-1])
+        typed = plain_scalar(value) if isinstance(value, str) and path in tree.filled else None
+        if wanted is not None and type(typed) is wanted and isinstance(container, dict):
+            container[path[-1]] = typed
+            changed = True
+    return changed
+
+
 def _checks_of_the_rest(document: dict[str, object], wrong: list[FieldPath], folder: Path) -> list[Problem]:
     """Cross-check the entries that are right by themselves, so that every fault is reported at once."""
-    rest = {name: dict(value) if isinstance(value, dict) else value for name, value in document.items()}
-    for section, *names in wrong:
-        entries = rest.get(str(section))
-        if names and isinstance(entries, dict) and section in NAMED:
-            entries.pop(str(names[0]), None)
+    rest = document
+    for attempt in range(ROUNDS):
+        rest = repaired(rest, wrong, attempt)
+        try:
+            valid = Document.model_validate(rest)
+        except ValidationError as error:
+            wrong = [path for path, _ in _problems(error, rest)]
         else:
-            rest[str(section)] = {} if section in NAMED else DEFAULTS.get(str(section))
-    try:
-        valid = Document.model_validate({name: value for name, value in rest.items() if name in Document.model_fields})
-    except ValidationError:
-        return []
-    return list(cross_check(valid, known_names(document), folder))
+            return list(cross_check(valid, known_names(document), folder))
+    return []
 
 
 def _problems(error: ValidationError, document: Mapping[str, object]) -> Iterator[tuple[FieldPath, str]]:

@@ -20,6 +20,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.A
 _CONSTANTS: dict[str, bool | None] = {"": None, "~": None}
 _CONSTANTS |= dict.fromkeys(("null", "Null", "NULL"))
 _CONSTANTS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
+_TAGS = frozenset(("map", "seq", "str", "null", "bool", "int", "float", "timestamp", "merge", "value"))
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -95,7 +96,7 @@ class _Reader:
         if self._nodes > MAX_NODES:  # aliases of aliases ("billion laughs") end here
             raise yaml.YAMLError("more than five million values")
         self.tree.marks.setdefault(path, Mark(self._file, node.start_mark.line + 1))
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
             self.fault(node.start_mark.line + 1, path, f"tags such as {node.tag} are not supported")
             return None
         if isinstance(node, yaml.ScalarNode):
