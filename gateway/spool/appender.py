@@ -167,11 +167,14 @@ class Appender:
             os.ftruncate(self._fd, self._offset)
             self.sync()
         finally:
-            for fd in (self._fd, *self._unsynced):
-                os.close(fd)
-            self._unsynced.clear()
-            if self._spare >= 0:
-                os.close(self._spare)
-                self._spare = -1
+            self.detach()
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / SPARE_NAME).unlink()
+
+    def detach(self) -> None:
+        """Close every descriptor, and leave the files as the process's death would."""
+        for fd in (self._fd, self._spare, *self._unsynced):
+            if fd >= 0:
+                os.close(fd)
+        self._unsynced.clear()
+        self._fd = self._spare = -1

@@ -36,9 +36,7 @@ def test_recovery_killed_at_any_step(new_scene: NewScene) -> None:
             scene.check()
 
 
-def test_any_interleaving_with_everybody_killed_again_and_again(
-    new_scene: NewScene, new_schedule: NewSchedule
-) -> None:
+def test_any_interleaving_with_everybody_killed_again_and_again(new_scene: NewScene, new_schedule: NewSchedule) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance = random.Random(seed)
