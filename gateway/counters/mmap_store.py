@@ -19,6 +19,7 @@ from gateway.counters.seeding import Notes, Unseeded, describe
 from gateway.counters.table import Table
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, CounterStore, Decision, LimitState, Reservation
+from gateway.quotas.limit import Algorithm
 
 _PLANS = 8192  # reservations whose places are remembered
 _UNDO_JOURNAL = slice(at.UNDO_JOURNAL_AT, at.UNDO_JOURNAL_AT + at.JOURNAL.size)
@@ -320,6 +321,8 @@ class MmapCounterStore:
             if not delta or counter.key in changes:
                 continue
             offset = self._offset(counter)
+            if offset is None and counter.algorithm is Algorithm.BUCKET and delta > 0:
+                offset = self._make(counter, now_us)  # it ran empty and its slot was reused, but the units are due
             if offset is not None:
                 change = plan.correct(self._map, offset, counter, delta, at_us, now_us)
                 if change is not None:
