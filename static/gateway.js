@@ -46,7 +46,8 @@
   function start() {
     if (source || document.hidden) return;
     source = new EventSource(area.dataset.live);
-    source.onopen = () => { show("on", "Live"); if (Date.now() - last > 1000) refresh(); };
+    // What happened between rendering and now is not announced again: look once.
+    source.onopen = () => { show("on", "Live"); refresh(); };
     source.onerror = () => show("still", "Reconnecting");
     source.addEventListener("changed", () => {
       show("on", "Live");

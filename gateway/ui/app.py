@@ -50,6 +50,7 @@ PROBLEMS = {
     404: ("Nothing here", "This page does not exist, or is not yours to see."),
     405: ("Not like that", "This address does not take such a request."),
     413: ("Too much", "The form is larger than any of ours."),
+    500: ("Our mistake", "This page failed. The log says why; calls are served and recorded as ever."),
     503: ("One moment", "The store does not answer just now. Calls are served and recorded meanwhile."),
 }
 
@@ -71,6 +72,8 @@ def build_ui(services: UiServices) -> web.Application:
     setup_templates(app, assets)
     for method, path, access, handler in ROUTES:
         app.router.add_route(method, path, guarded(access, handler))
+        if method == "GET" and handler not in (doors.follow_link, pages.live):  # asking for a head uses no link up
+            app.router.add_route("HEAD", path, guarded(access, handler))
     app.router.add_get("/static/{name}", assets.serve)
     app.on_response_prepare.append(_secure)
     app.on_shutdown.append(_stop_live)
@@ -103,6 +106,11 @@ async def _errors_as_pages(
             raise
         logger.warning("a page met an unavailable store", extra={"path": request.path, "error": str(error)})
         return _problem(request, 503, {"Retry-After": "2"})
+    except Exception:
+        if not _is_own(request):
+            raise
+        logger.exception("a page failed", extra={"path": request.path})
+        return _problem(request, 500, {})
 
 
 def _is_own(request: web.Request) -> bool:

@@ -25,7 +25,9 @@ def estimate_bill(snapshot: Snapshot, tenant: Tenant, units: Mapping[str, int], 
 
 
 def _line(line: Line) -> BillLine:
-    return BillLine(line.description, _quantity(line.quantity, line.meter) if line.meter else "", line.amount.amount)
+    return BillLine(
+        line.description, _quantity(line.quantity, line.meter) if line.kind == "usage" else "", line.amount.amount
+    )
 
 
 def _quantity(quantity: Decimal, meter: str) -> str:

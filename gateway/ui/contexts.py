@@ -116,6 +116,7 @@ class Overview:
     tenants: int
     chart: BarChart
     top: tuple[Share, ...]
+    routes: tuple[Share, ...]
     recent: tuple[CallRow, ...]
     example: str
 

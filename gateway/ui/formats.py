@@ -57,7 +57,9 @@ def ago(us: int, now_us: int) -> str:
     delta = now_us - us
     if abs(delta) < 2 * SECOND_US:
         return "just now"
-    return f"{duration(delta)} ago" if delta > 0 else f"in {duration(-delta)}"
+    distance = abs(delta)
+    whole = duration(distance) if distance >= 10 * SECOND_US else f"{distance // SECOND_US} s"
+    return f"{whole} ago" if delta > 0 else f"in {whole}"
 
 
 def moment(us: int, zone: str = "UTC") -> str:

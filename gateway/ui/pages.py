@@ -1,9 +1,12 @@
 """The pages of the operator and of tenants: fetch what the page shows, render it."""
 
 import contextlib
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from aiohttp import web
 
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
 from gateway.ui.guard import Visit
@@ -14,6 +17,7 @@ from gateway.ui.sessions import COOKIE
 from gateway.ui.tenant_reading import tenant_calls, tenant_view
 
 MAX_CURSOR = 256
+Reading = TypeVar("Reading")
 
 
 async def admin_overview(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -24,7 +28,7 @@ async def admin_overview(request: web.Request, visit: Visit) -> web.StreamRespon
 
 async def admin_tenants(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants``."""
-    page = await tenant_list(request.app[SERVICES], _cursor(request))
+    page = await _listed(tenant_list(request.app[SERVICES], _cursor(request)))
     return render(request, visit, "admin/tenants.html", page, "Tenants", live="/admin/live")
 
 
@@ -38,7 +42,7 @@ async def admin_tenant(request: web.Request, visit: Visit) -> web.StreamResponse
 async def admin_tenant_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants/{id}/calls``."""
     tenant = await _tenant(request, PLATFORM, request.match_info["id"])
-    page = await tenant_calls(request.app[SERVICES], tenant, request.path, _cursor(request))
+    page = await _listed(tenant_calls(request.app[SERVICES], tenant, request.path, _cursor(request)))
     return render(
         request, visit, "calls.html", page, f"Calls of {tenant.name}", tenant=tenant, live=_live(request, "/admin")
     )
@@ -46,7 +50,7 @@ async def admin_tenant_calls(request: web.Request, visit: Visit) -> web.StreamRe
 
 async def admin_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/calls``."""
-    page = await all_calls(request.app[SERVICES], _cursor(request))
+    page = await _listed(all_calls(request.app[SERVICES], _cursor(request)))
     return render(request, visit, "calls.html", page, "Calls", live=_live(request, "/admin"))
 
 
@@ -66,7 +70,7 @@ async def portal(request: web.Request, visit: Visit) -> web.StreamResponse:
 async def portal_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/portal/calls``."""
     tenant = await _own_tenant(request, visit)
-    page = await tenant_calls(request.app[SERVICES], tenant, "/portal/calls", _cursor(request))
+    page = await _listed(tenant_calls(request.app[SERVICES], tenant, "/portal/calls", _cursor(request)))
     return render(request, visit, "calls.html", page, "Calls", tenant=tenant, live=_live(request, "/portal"))
 
 
@@ -90,6 +94,16 @@ def _cursor(request: web.Request) -> str:
     return cursor
 
 
+async def _listed(reading: Awaitable[Reading]) -> Reading:
+    """One page of a list; a cursor that is none of the list's is the visitor's mistake."""
+    try:
+        return await reading
+    except StoreUnavailable:
+        raise
+    except GatewayError as error:
+        raise web.HTTPBadRequest from error
+
+
 def _live(request: web.Request, section: str) -> str:
     """Only the newest page of a list moves: older ones would slip away under the reader."""
     return "" if "after" in request.query else f"{section}/live"
@@ -103,7 +117,7 @@ async def live(request: web.Request, visit: Visit) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     response.headers["X-Accel-Buffering"] = "no"
     await response.prepare(request)
-    with contextlib.suppress(ConnectionResetError, ConnectionAbortedError):
+    with contextlib.suppress(ConnectionResetError, ConnectionAbortedError, StoreUnavailable):
         await response.write(b"retry: 2000\n\n")
         async with contextlib.aclosing(hub.events()) as events:
             async for sequence in events:

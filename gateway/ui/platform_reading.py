@@ -40,6 +40,7 @@ async def overview(services: UiServices, revenue: RevenueReader) -> Overview:
         top=shares(
             [(row.name, f"/admin/tenants/{quote(row.name, safe='')}", row.calls, row.errors) for row in top if row.name]
         ),
+        routes=shares([(row.name or "—", "", row.calls, row.errors) for row in routes[:TOP]]),
         recent=(await ledger.calls(PLATFORM, CallFilter(), RECENT)).rows,
         example=example_call(services.snapshot()),
     )

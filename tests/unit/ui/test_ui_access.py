@@ -1,0 +1,85 @@
+"""Who may open which page: every page of the application, every kind of visitor."""
+
+import pytest
+
+from gateway.ui.app import ROUTES
+
+PATHS = [path for method, path, _, _ in ROUTES if method == "GET" and path not in ("/", "/login", "/login/link")]
+FOREIGN = ["/admin/tenants/globex", "/admin/tenants/globex/calls"]
+
+
+async def get(world, path):
+    return await world.client.get(path.replace("{id}", "acme"), allow_redirects=False)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_without_a_session_there_is_only_the_login(world, path):
+    response = await get(world, path)
+    if path.endswith("/live"):
+        assert response.status == 401
+    else:
+        assert response.status == 303
+        assert response.headers["Location"].startswith("/login?next=/")
+
+
+@pytest.mark.parametrize("role", ["admin", "finance", "support"])
+async def test_the_platforms_people_see_the_admin_pages_and_no_portal(world, role):
+    await world.enter(role)
+    for path in PATHS:
+        if path.endswith("/live"):
+            continue
+        response = await get(world, path)
+        expected = {"/portal": 303, "/portal/calls": 404}.get(path, 200)
+        assert response.status == expected, path
+
+
+@pytest.mark.parametrize("role", ["owner", "admin", "member"])
+async def test_a_tenants_people_see_their_portal_and_no_admin_page(world, role):
+    await world.enter(role, "acme")
+    for path in [*PATHS, *FOREIGN]:
+        if path == "/portal/live":
+            continue
+        expected = 404 if path.startswith("/admin") else 200
+        assert (await get(world, path)).status == expected, path
+
+
+async def test_a_portal_shows_its_own_tenant_alone(world):
+    await world.post_calls("acme", [1, 2, 3], path="/acme-secret")
+    await world.post_calls("globex", [1, 2], path="/globex-secret")
+    await world.enter("owner", "globex")
+    for path in ("/portal", "/portal/calls", "/portal?fragment=live", "/portal/calls?tenant=acme"):
+        text = await (await world.client.get(path)).text()
+        assert "globex-secret" in text
+        assert "acme" not in text.lower()
+
+
+@pytest.mark.parametrize("path", ["/admin/tenants/nobody", "/admin/tenants/%2e%2e", "/admin/tenants/a%00b", "/admin/x"])
+async def test_what_is_not_there_is_404(world, path):
+    await world.enter("admin")
+    response = await world.client.get(path)
+    assert response.status == 404
+    assert "Nothing here" in await response.text()
+
+
+@pytest.mark.parametrize("after", ["x", "é", "0" * 200, "%00", "-1", "9" * 60, f"{10**30}.1", f"1.{10**30}"])
+@pytest.mark.parametrize("path", ["/admin/calls", "/admin/tenants", "/admin/tenants/acme/calls"])
+async def test_odd_cursors_are_no_server_error(world, path, after):
+    await world.enter("admin")
+    assert (await world.client.get(f"{path}?after={after}")).status in (200, 400)
+
+
+async def test_what_tenants_write_is_text(world):
+    evil = "<script>alert(1)</script>"
+    await world.post_calls("acme", [1], path=f"/{evil}", method=evil)
+    await world.enter("admin")
+    for path in ("/admin", "/admin/calls", "/admin/tenants/acme"):
+        assert evil not in await (await world.client.get(path)).text()
+
+
+async def test_every_answer_carries_the_security_headers(world):
+    await world.enter("admin")
+    for path in ("/login", "/admin", "/nothing", "/static/gateway.css"):
+        headers = (await world.client.get(path)).headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'self'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+    assert (await world.client.get("/admin")).headers["Cache-Control"] == "no-store"
