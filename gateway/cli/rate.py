@@ -1,4 +1,4 @@
-"""``gateway rate``: what a quantity costs at one price, step by step, without any configuration."""
+"""``gateway rate``: what a quantity costs at one price, step by step."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ from gateway.money import MoneyError, exponent, plain
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rate", help=__doc__)(rate_command)
+    app.command("rate")(rate_command)
 
 
 def rate_command(
@@ -41,6 +41,10 @@ def rate_command(
     config: Annotated[Path | None, typer.Option("-c", "--config", help="Where to look up billing.currency.")] = None,
     json: JsonOption = False,
 ) -> None:
+    """Rate a quantity at one price and show every step.
+
+    The amount is cost(billed quantity + quantity) - billed amount, which is cost(billed quantity) by default.
+    """
     try:
         rated = rate(
             read_price(_bytes(price), "<stdin>" if price == "-" else price),

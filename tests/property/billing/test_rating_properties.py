@@ -14,8 +14,7 @@ from gateway.config.price_schema import parse_price
 from gateway.money import EXACT, Money, round_amount
 from gateway.period import Period, from_us
 
-settings.register_profile("billing", max_examples=120, deadline=None, print_blob=True)
-settings.load_profile("billing")
+quick = settings(max_examples=120, deadline=None, print_blob=True)
 
 PERIOD = Period(from_us(0), from_us(31 * 86_400_000_000))
 
@@ -92,6 +91,7 @@ def exact_sum(parts: Iterable[Decimal]) -> Decimal:
 any_price = with_modifiers(st.one_of(rising, stairs, volume))
 
 
+@quick
 @given(any_price, st.lists(quantities.filter(bool), min_size=1, max_size=5))
 def test_parts_of_a_split_period_add_up_to_the_whole(document: dict[str, Any], parts: list[Any]) -> None:
     """Split invariance: whatever the cuts, the bills add up to the bill of the whole, to the cent."""
@@ -107,6 +107,7 @@ def test_parts_of_a_split_period_add_up_to_the_whole(document: dict[str, Any], p
     assert exact == whole.exact
 
 
+@quick
 @given(any_price, quantities, quantities)
 def test_lines_add_up_and_answers_repeat(document: dict[str, Any], quantity: Any, billed: Any) -> None:
     price = parse_price(document)
@@ -117,6 +118,7 @@ def test_lines_add_up_and_answers_repeat(document: dict[str, Any], quantity: Any
     assert rate(parse_price(price_document(price)), quantity, "USD", billed_quantity=billed) == result
 
 
+@quick
 @given(any_price, quantities)
 def test_rounded_is_within_half_a_minor_unit_of_exact(document: dict[str, Any], quantity: Any) -> None:
     result = rate(parse_price(document), quantity, "USD")
@@ -124,11 +126,13 @@ def test_rounded_is_within_half_a_minor_unit_of_exact(document: dict[str, Any], 
     assert abs(result.amount.amount - result.exact) <= half
 
 
+@quick
 @given(with_modifiers(rising), quantities, quantities)
 def test_more_never_costs_less(document: dict[str, Any], quantity: Any, more: Any) -> None:
     assert rate(parse_price(document), more, "USD", billed_quantity=quantity).exact >= 0
 
 
+@quick
 @given(tiers(plain=True), st.integers(1, 3000))
 def test_graduated_tiers_without_flats_are_continuous(found: list[dict[str, Any]], quantity: int) -> None:
     """A step of ε costs at most ε at the dearest unit price, also over a boundary."""
@@ -138,6 +142,7 @@ def test_graduated_tiers_without_flats_are_continuous(found: list[dict[str, Any]
     assert 0 <= step <= epsilon * max(Decimal(tier["unit"]) for tier in found)
 
 
+@quick
 @given(tiers(), st.integers(0, 2))
 def test_volume_at_a_bound_is_the_tier_below(found: list[dict[str, Any]], index: int) -> None:
     bounds = [tier["up_to"] for tier in found if "up_to" in tier]
@@ -148,6 +153,7 @@ def test_volume_at_a_bound_is_the_tier_below(found: list[dict[str, Any]], index:
         assert whole.exact == rate(parse_price(only), bounds[index], "USD").exact
 
 
+@quick
 @given(st.integers(1, 500), st.integers(0, 50), st.integers(0, 200), st.sampled_from(["up", "down"]))
 def test_package_boundaries(size: int, count: int, free: int, direction: str) -> None:
     price = parse_price({"type": "package", "size": size, "amount": 1, "free": free, "round": direction})
@@ -156,6 +162,7 @@ def test_package_boundaries(size: int, count: int, free: int, direction: str) ->
     assert rate(price, full + 1, "USD").exact == count + (direction == "up" or size == 1)
 
 
+@quick
 @given(
     st.decimals(0, 10**6, places=2),
     st.decimals(0, 10**6, places=4),
@@ -174,6 +181,7 @@ def test_a_proration_credit_never_exceeds_the_charge(
     assert abs(share.of(money.amount) + rest - money.amount) <= Decimal(1).scaleb(-60)
 
 
+@quick
 @given(any_price, quantities, st.integers(0, 31))
 def test_a_prorated_price_still_rates(document: dict[str, Any], quantity: Any, days: int) -> None:
     price = parse_price(document)

@@ -17,7 +17,7 @@ from gateway.billing.price import PercentOff
 from gateway.billing.proration import Share, change_lines, net
 from gateway.billing.rating import rate
 from gateway.billing.tax import tax_inside, tax_on
-from gateway.config.price_schema import parse_price
+from gateway.config.price_file import read_price
 from gateway.money import Money, round_amount
 from gateway.period import Period, anchored_period
 
@@ -52,8 +52,9 @@ def percent_tiers(params: Case) -> list[Case]:
 def rated(case: Case, document: Case) -> Decimal:
     """The amount of a case by the rating function."""
     params = case["params"]
+    document = {"currency": params.get("currency", "USD"), "minimum": params.get("minimum"), **document}
     result = rate(
-        parse_price({"currency": params.get("currency", "USD"), "minimum": params.get("minimum"), **document}),
+        read_price(json.dumps(document).encode(), "price.json"),
         Decimal(case["quantity"]),
         "USD",
         billed_quantity=params.get("already_billed_quantity", 0),
