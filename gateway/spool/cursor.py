@@ -87,7 +87,7 @@ class Cursor:
         elif start == 1:
             self.sequence = 0
         self._open(start, segments[start])
-        return True
+        return not self.blocked
 
     def _open(self, number: int, path: Path) -> None:
         header = read_header(path)

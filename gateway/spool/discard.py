@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.spool.cursor import Cursor
 from gateway.spool.files import PRIVATE, directory_lock
 from gateway.spool.folder import QUARANTINE, list_incarnations, list_segments, read_header
+from gateway.spool.segment import HEADER_SIZE
 
 _MARK = ".acknowledged"
 _KEPT_OF_LIVE = 2
@@ -34,14 +35,14 @@ def discard(
 def _discard_dead(folder: Path, acknowledged: int, keep_us: int, now_us: int) -> int:
     """Nobody appends here any more: when all is acknowledged, the last segment goes too, and the directory with it."""
     gone = _discard_segments(folder, acknowledged, keep_us, now_us, 1)
-    left = list_segments(folder)
-    if len(left) > 1 or _has_unread(folder, acknowledged):
+    if _has_unread(folder, acknowledged):
         return gone
-    last = next(iter(left.values()), None)
-    if last is None or acknowledged == 0 or _kept_long_enough(last, keep_us, now_us):
-        shutil.rmtree(folder)
-        gone += len(left)
-    return gone
+    left = list_segments(folder)
+    last = left[max(left)] if left else None
+    if last is not None and last.stat().st_size > HEADER_SIZE and not _kept_long_enough(last, keep_us, now_us):
+        return gone
+    shutil.rmtree(folder)
+    return gone + len(left)
 
 
 def _discard_segments(folder: Path, acknowledged: int, keep_us: int, now_us: int, keep_last: int) -> int:
@@ -49,14 +50,13 @@ def _discard_segments(folder: Path, acknowledged: int, keep_us: int, now_us: int
     gone = 0
     for path, following in list(pairwise(segments))[: len(segments) - keep_last]:
         header = read_header(following)
-        # A damaged header only delays: the next readable one tells that everything before it was acknowledged.
-        if header is None:
+        # A damaged header does not tell where its segment starts: the one before it stays until the directory goes.
+        if header is None or header.first_sequence - 1 > acknowledged:
             continue
-        if header.first_sequence - 1 > acknowledged or not _kept_long_enough(path, keep_us, now_us):
-            break
-        path.unlink()
-        _mark_of(path).unlink()
-        gone += 1
+        if _kept_long_enough(path, keep_us, now_us):
+            path.unlink()
+            _mark_of(path).unlink()
+            gone += 1
     return gone
 
 
@@ -66,7 +66,7 @@ def _has_unread(folder: Path, acknowledged: int) -> bool:
         while run := cursor.next_run(1000, 1 << 20):
             if run[-1][0] > acknowledged:
                 return True
-        return False
+        return cursor.blocked
     finally:
         cursor.close()
 
