@@ -47,7 +47,7 @@ def rate_command(
     """
     try:
         rated = rate(
-            read_price(_bytes(price), "<stdin>" if price == "-" else price),
+            read_price(_bytes(price), "<stdin>" if price == "-" else price, os.environ),
             _number("--quantity", quantity, signed=True),
             _currency(currency, config),
             billed_quantity=_number("--billed-quantity", billed_quantity),

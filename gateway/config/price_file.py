@@ -1,6 +1,7 @@
 """A file that holds one price, as `gateway rate` reads it: YAML or JSON, with every fault at its line."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -26,9 +27,9 @@ from gateway.errors import ConfigError, Fault
 MAX_BYTES = 1 << 20
 
 
-def read_price(data: bytes, file: str) -> Price:
-    """The price in ``data``; raises ``ConfigError`` with every fault. The environment is not looked at."""
-    tree = _read(data, file)
+def read_price(data: bytes, file: str, environ: Mapping[str, str] | None = None) -> Price:
+    """The price in ``data``, with ``${NAME}`` from ``environ``; raises ``ConfigError`` with every fault."""
+    tree = _read(data, file, environ or {})
     if tree.faults:
         raise ConfigError(tree.faults)
     if not isinstance(tree.value, dict):
@@ -41,7 +42,7 @@ def read_price(data: bytes, file: str) -> Price:
         raise ConfigError(sorted(faults, key=lambda fault: fault.line)) from None
 
 
-def _read(data: bytes, file: str) -> Tree:
+def _read(data: bytes, file: str, environ: Mapping[str, str]) -> Tree:
     if len(data) > MAX_BYTES:
         return Tree(faults=[Fault(file, 0, "", "larger than 1 MiB")])
     try:
@@ -50,7 +51,7 @@ def _read(data: bytes, file: str) -> Tree:
         return Tree(faults=[Fault(file, 0, "", "not UTF-8 text")])
     if text.lstrip().startswith("{"):  # JSON may be indented by tabs, YAML not; no JSON string holds a line break
         text = re.sub(r"^\t+", lambda tabs: " " * len(tabs[0]), text, flags=re.MULTILINE)
-    return read_yaml(text, file, {})
+    return read_yaml(text, file, environ)
 
 
 def _fault(details: ErrorDetails, kind: str, tree: Tree, file: str) -> Fault:
@@ -89,8 +90,16 @@ def words_of(details: ErrorDetails, kind: str, path: FieldPath) -> str:
             return "must be a map of fields"
         case "list_type":
             return "must be a list"
-        case "too_short":
+        case "too_short" | "string_too_short":
             return "must not be empty"
+        case "too_long" | "string_too_long":
+            return f"is longer than {context['max_length']}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
+        case "string_pattern_mismatch":
+            return "must be a name: letters, digits, _ . and -, at most 64, starting with a letter or _"
         case "int_type" | "int_from_float":
             return "must be a whole number"
         case "string_type":

@@ -132,6 +132,12 @@ def test_standard_input_and_the_table_for_people(monkeypatch: pytest.MonkeyPatch
             ["price.yaml:3: not valid YAML: "],
         ),
         ("type: flat\namount: 1\namount: 2", ["price.yaml:3: amount: given twice; first at price.yaml:2"]),
+        (
+            "type: flat\namount: 1\nname: ''\nmeter: '1 2'",
+            ["price.yaml:3: name: must not", "price.yaml:4: meter: must be"],
+        ),
+        ("type: percentage\npercent: 1\nfree_events: -1", ["price.yaml:3: free_events: must be at least 0"]),
+        ("type: flat\namount: ${NO_SUCH_NAME}", ["price.yaml:2: amount: the environment variable"]),
         ("- 1", ["price.yaml: must hold one price: a map with a type and its fields"]),
         ("", ["price.yaml: must hold one price: a map with a type and its fields"]),
     ],
