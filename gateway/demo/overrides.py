@@ -29,7 +29,9 @@ def api_overrides(snapshot: Snapshot, api_url: str, visitor_url: str | None) -> 
     if visitor_url is None:
         return {f"upstreams.{UPSTREAM}.targets": [api_url]} if UPSTREAM in snapshot.upstreams else {}
     origin, _ = split_upstream(visitor_url)
-    route: dict[str, object] = {"match": {"paths": ["/"]}, "upstream": UPSTREAM}
+    # Prices name meters such as tokens; where nothing reports them, each call counts none.
+    meters = {meter.name: 0 for route in snapshot.routes for meter in route.meters} | {"calls": 1}
+    route: dict[str, object] = {"match": {"paths": ["/"]}, "upstream": UPSTREAM, "meters": meters}
     if urlsplit(visitor_url).scheme == "https":
         route["host"] = "upstream"  # a public API answers to its own name only
     return {f"upstreams.{UPSTREAM}": {"targets": [origin]}, "routes": {UPSTREAM: route}}
