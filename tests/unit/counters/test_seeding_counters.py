@@ -1,0 +1,71 @@
+"""Counters that a configuration change created get the ledger's sum, once (SEMANTICS §16)."""
+
+from gateway.clock import DAY_US, MINUTE_US, SECOND_US
+from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
+
+MONTHLY = Limit("monthly", "calls", 100, CalendarWindow("month"), Algorithm.CALENDAR, ("key", "tenant"), routes=("r",))
+BURST = Limit("burst", "calls", 100, DurationWindow(MINUTE_US), Algorithm.SLIDING)
+BUCKET = Limit("rate", "calls", 100, DurationWindow(MINUTE_US), Algorithm.BUCKET)
+CALLERS = Limit("callers", "calls", 100, DurationWindow(MINUTE_US), Algorithm.SLIDING, ("address",))
+PARALLEL = Limit("parallel", "", 100, None, Algorithm.CONCURRENT)
+
+
+def begin(store, binding, clock, new_call):
+    return store.reserve_now(new_call(), binding.reservation(clock.now(), {"calls": 1}))
+
+
+def test_new_counters_say_what_they_lack(open_store, bind_to, clock, new_call):
+    store = open_store()
+    clock.advance(5 * DAY_US + 7)
+    decision = begin(store, bind_to([MONTHLY, BURST, BUCKET, CALLERS, PARALLEL]), clock, new_call)
+    monthly, burst = store.unseeded()
+    assert (monthly.tenant, monthly.key_id, monthly.route, monthly.routes) == ("acme", "k1", "", ("r",))
+    assert (burst.tenant, burst.key_id, burst.route, burst.routes) == ("acme", "", "", ())
+    assert (monthly.meter, monthly.algorithm) == ("calls", Algorithm.CALENDAR)
+    assert monthly.created_us == burst.created_us == decision.at_us
+    assert decision.states[0].reset_us - decision.states[0].window_us == monthly.start_us
+    assert decision.at_us - MINUTE_US - SECOND_US < burst.start_us <= decision.at_us - MINUTE_US
+
+
+def test_the_sum_is_added_once_and_to_the_window_it_belongs_to(open_store, bind_to, clock, new_call):
+    store, binding = open_store(), bind_to([MONTHLY, BURST])
+    begin(store, binding, clock, new_call)
+    now = store.now()
+    monthly, burst = store.unseeded()
+    assert store.seed(monthly.key, [(monthly.start_us, 40), (monthly.start_us - 1, 50)])
+    assert not store.seed(monthly.key, [(monthly.start_us, 40)])
+    assert store.seed(burst.key, [(now - 59 * SECOND_US, 10), (now - 2 * SECOND_US, 20), (now - DAY_US, 30)])
+    assert [state.remaining for state in store.read(binding.counters(now))] == [59, 69]
+    assert store.unseeded() == []
+    clock.advance(3 * SECOND_US)
+    assert [state.remaining for state in store.read(binding.counters(now))] == [59, 79]
+    clock.advance(57 * SECOND_US)
+    assert [state.remaining for state in store.read(binding.counters(now))] == [59, 99]
+
+
+def test_a_counter_made_in_the_instant_of_an_earlier_call_is_made_after_it(open_store, bind_to, clock, new_call):
+    store = open_store()
+    earlier = begin(store, bind_to([MONTHLY]), clock, new_call)
+    later = begin(store, bind_to([BURST]), clock, new_call)
+    assert store.unseeded()[1].created_us == later.at_us > earlier.at_us
+
+
+def test_unknown_keys_are_not_seeded_and_torn_notes_are_passed_over(open_store, bind_to, clock, new_call, folder):
+    store = open_store()
+    assert not store.seed(bytes(range(16)), [(1, 1)])
+    (folder / "unseeded").write_text('{"key": "00')
+    begin(store, bind_to([BURST]), clock, new_call)
+    assert [note.meter for note in store.unseeded()] == ["calls"]
+
+
+def test_dump_shows_every_counter(open_store, bind_to, all_kinds, clock, new_call):
+    store = open_store()
+    store.reserve_now(new_call(), bind_to(all_kinds).reservation(clock.now(), {"calls": 4}))
+    entries = {entry.algorithm: entry for entry in store.dump()}
+    assert len(entries) == 4
+    assert entries[Algorithm.CALENDAR].used == entries[Algorithm.SLIDING].used == 4
+    assert entries[Algorithm.CONCURRENT].used == 1
+    assert entries[Algorithm.BUCKET].used == 4 * MINUTE_US
+    assert entries[Algorithm.SLIDING].start_us <= clock.now() - MINUTE_US
+    assert not entries[Algorithm.CALENDAR].seeded
+    assert entries[Algorithm.BUCKET].seeded
