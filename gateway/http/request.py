@@ -28,6 +28,7 @@ class RequestFields:
     __slots__ = (
         "chunked",
         "connection",
+        "digest",
         "expects_continue",
         "forward_key",
         "forward_value",
@@ -63,6 +64,7 @@ class RequestFields:
         self.expects_continue = [value.lower() for value in self.all(b"expect")] == [b"100-continue"]
         self.upgrade = self._upgrade()
         # The last forwarded form of this section and what it was made for (gateway.http.forwarding).
+        self.digest: bytes | None = None  # of the credential in it, once it was looked for
         self.forward_key: object = None
         self.forward_value = b""
 

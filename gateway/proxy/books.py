@@ -20,7 +20,18 @@ _NO_LIMITS = Reservation((), b"")
 class Books:
     """Opened at admission, finished once, whatever happens in between."""
 
-    __slots__ = ("_bound", "_held", "_plan", "_services", "_slot", "decision", "open", "record", "reservation")
+    __slots__ = (
+        "_bound",
+        "_held",
+        "_plan",
+        "_services",
+        "_slot",
+        "decision",
+        "finished",
+        "open",
+        "record",
+        "reservation",
+    )
 
     def __init__(self, services: Services, plan: RoutePlan, bound: Bound | None, record: CallRecord) -> None:
         self._services = services
@@ -32,6 +43,7 @@ class Books:
         self.reservation = _NO_LIMITS
         self.decision: Decision | None = None
         self.open = False
+        self.finished = False
 
     async def admit(self, address: str, unmetered_ok: bool) -> Refusal | None:
         """Open the slot and take all limits in one step, or say why not; then nothing is taken and nothing is open."""
@@ -88,6 +100,7 @@ class Books:
         The slot stays open then: it is what is left of the call, and recovery makes a record of it.
         """
         services, record = self._services, self.record
+        self.finished = True
         record.counted = counted
         if counted:
             record.quota_units = dict(units) if self._bound is not None else {}

@@ -26,7 +26,7 @@ class ClientConnection(asyncio.Protocol):
     """Owned by the event loop; the server keeps it in a set while it is open."""
 
     __slots__ = (
-        "_body", "_buffer", "_fields", "_lingering", "_paused", "_task", "_waiter", "address", "clean_end",
+        "_body", "_buffer", "_eof", "_fields", "_lingering", "_paused", "_task", "_waiter", "address", "clean_end",
         "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
     )  # fmt: skip
 
@@ -47,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._lingering = False
+        self._eof = False
 
     # ── the event loop's side ────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,7 +94,10 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends no more. It may read on (RFC 9112 §9.6), or be gone: an answer in progress gets a moment."""
-        if self.exchange is None or self._lingering:
+        self._eof = True
+        if self.exchange is None:
+            return bool(self._buffer) and not self._lingering  # a request may be there that is about to be begun
+        if self._lingering:
             return False
         self.exchange.client_finished()
         return True
@@ -123,6 +127,8 @@ class ClientConnection(asyncio.Protocol):
         try:
             while (request := await self._next_request()) is not None:
                 exchange = self.exchange = Exchange(self, request, cast(RequestBody, self._body))
+                if self._eof:
+                    exchange.client_finished()
                 await exchange.run()
                 self.exchange = None
                 self.served += 1
@@ -154,7 +160,12 @@ class ClientConnection(asyncio.Protocol):
                 request = self._parse()
                 if request is not None:
                     return request
-            if self.lost or self.transport.is_closing() or (server.draining and self.served and not self._buffer):
+            if (
+                self.lost
+                or self._eof
+                or self.transport.is_closing()
+                or (server.draining and self.served and not self._buffer)
+            ):
                 return None
             self._waiter = server.loop.create_future()
             try:
@@ -265,8 +276,11 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """The server is stopping: an idle connection ends now, a busy one after its answer."""
-        if self.exchange is None and not self._buffer and self.served:
-            self._wake()
+        if self.exchange is None and not self._buffer:
+            if self.served:
+                self._wake()
+            else:  # accepted a moment ago: its request may be on the way
+                self.deadline = min(self.deadline, self.server.loop.time() + self.server.settings.linger)
 
     def _finish(self) -> None:
         """Close; if the client is still sending, let it read the answer first instead of resetting it."""

@@ -10,7 +10,7 @@ from gateway.http.forwarding import trailer_section
 from gateway.http.problem import problem, problem_response
 from gateway.http.request import Request
 from gateway.http.response import Response
-from gateway.metering.record import CallRecord, Outcome
+from gateway.metering.record import CallRecord, Flag, Outcome
 from gateway.proxy.answer import client_framing, interim_head, response_head
 from gateway.proxy.books import Books
 from gateway.proxy.failures import (
@@ -19,6 +19,7 @@ from gateway.proxy.failures import (
     INTERNAL,
     TRUNCATED,
     UPSTREAM_FAILED,
+    UPSTREAM_MALFORMED,
     UPSTREAM_TIMEOUT,
     CallFailed,
     Failure,
@@ -140,7 +141,7 @@ class Exchange:
             refusal = stage(Admit(request, plan.route, self._principal, self.address))
             if refusal is not None:
                 return refusal  # type: ignore[no-any-return]
-        if plan.max_body is not None and (request.fields.length or self.body.size) > plan.max_body:
+        if not self.body.limit_to(plan.max_body):
             return Refusal(413, "body_too_large", "The request body is too large.")
         if request.framing is Framing.CHUNKED and not self.body.complete and not request.fields.expects_continue:
             try:
@@ -247,7 +248,7 @@ class Exchange:
     async def _attempt(self, upstream: UpstreamConnection) -> Response:
         plan, connection = self.plan, self._connection
         head = request_head(
-            self.request, plan, self._match.prefix, upstream.pool, self._bound, self.address, self._request_id,
+            self.request, plan, self._match.prefix, upstream.pool, self._bound, connection.peer, self._request_id,
             self._server.plan.trusts(connection.peer),
         )  # fmt: skip
         self._books.sent()
@@ -262,6 +263,8 @@ class Exchange:
         await upstream.head()
         self._ttfb = self._server.loop.time() - self._started
         assert upstream.response is not None
+        if upstream.response.status == 101 and self.request.fields.upgrade is None:
+            raise CallFailed(UPSTREAM_MALFORMED)
         return upstream.response
 
     # ── the answer ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -289,7 +292,7 @@ class Exchange:
             await upstream.body()
         pieces = [*upstream.start_relay(), upstream.final] if upstream.pending else [upstream.final]
         last = b"".join([head, *[self._framed(piece) for piece in pieces if piece]])
-        if self._framing is Framing.CHUNKED and not (self.request.method == b"HEAD"):
+        if self._framing is Framing.CHUNKED:
             last += last_chunk(trailer_section(upstream.trailers))
         await self._book("client_left" if self.gone else "ok", response.status)
         connection.write(last)
@@ -320,7 +323,8 @@ class Exchange:
 
     def _framed(self, piece: bytes) -> bytes:
         """A piece on its way to the client, counted and measured."""
-        self._response_bytes += len(piece)
+        if not self.gone:
+            self._response_bytes += len(piece)
         if self._measuring is not None:
             self._measuring.feed(piece)
         return chunk(piece) if self._framing is Framing.CHUNKED else piece
@@ -329,10 +333,8 @@ class Exchange:
         """Complete the record, append and settle."""
         plan, record, response = self.plan, self.record, self.upstream.response if self.upstream else None
         duration_us = int((self._server.loop.time() - self._started) * 1e6)
-        if response is None:
-            units, flags = plan.amounts, 0
-        elif self._measuring is None:
-            units, flags = plan.amounts, 0
+        if self._measuring is None:
+            units, flags = plan.amounts, int(Flag.ESTIMATED) if plan.measures else 0
         else:
             units, flags = self._measuring.units(
                 self.request, self.body.size + self.tunnel_in, self._response_bytes, duration_us
@@ -363,9 +365,10 @@ class Exchange:
             server.metrics.upstream_failed(failure.code)
         response = self.upstream.response if self.upstream is not None else None
         status = response.status if response is not None and self._head_sent else failure.status
-        billable = failure.outcome == "client_left" and self._head_sent
+        # What a client saw before it left is billed; so is work whose units were still to come (SEMANTICS §12).
+        billable = failure is CLIENT_LEFT and (self._head_sent or (self.plan.drain > 0 and self._attempts > 0))
         try:
-            if self._books.open:
+            if self._books.open and not self._books.finished:
                 await self._book(failure.outcome, status, "" if billable else failure.code)
         except OSError:
             server.logger.exception("a call was not recorded", extra={"call": self.call_id.hex()})
@@ -383,6 +386,7 @@ class Exchange:
         """The upstream connection goes back, or away."""
         upstream, self.upstream = self.upstream, None
         self.forwarding = False
+        self.body.detach()
         if upstream is not None:
             response = upstream.response
             upstream.release(reusable=response is not None and response.keep_alive and self.body.complete)

@@ -12,7 +12,7 @@ _CLASSES = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")
 class RouteMetrics:
     """One route's figures. ``latency`` counts calls per bucket of ``LATENCY_BOUNDS_US``, the last one above all."""
 
-    __slots__ = ("latency", "sum_us", "statuses")
+    __slots__ = ("latency", "statuses", "sum_us")
 
     def __init__(self) -> None:
         self.statuses = [0] * len(_CLASSES)

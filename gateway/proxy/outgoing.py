@@ -13,16 +13,16 @@ _ACCEPT_ENCODING = b"accept-encoding"
 
 
 def request_head(
-    request: Request, plan: RoutePlan, prefix: bytes, pool: Pool, bound: Bound | None, address: str, request_id: bytes,
+    request: Request, plan: RoutePlan, prefix: bytes, pool: Pool, bound: Bound | None, peer: str, request_id: bytes,
     trusted: bool,
 ) -> bytes:  # fmt: skip
     """The whole head, ready to be written."""
     fields = request.fields
-    key = (plan, pool, bound is None, address)
+    key = (plan, pool, bound is None, request.minor_version)
     if fields.forward_key == key:
         section = fields.forward_value
     else:
-        section = _section(request, plan, pool, bound, address, trusted)
+        section = _section(request, plan, pool, bound, peer, trusted)
         fields.forward_key, fields.forward_value = key, section
     if plan.request_hooks:
         section = _hooked(section, request, plan, bound)
@@ -36,7 +36,7 @@ def request_head(
     )
 
 
-def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None, address: str, trusted: bool) -> bytes:
+def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None, peer: str, trusted: bool) -> bytes:
     fields = request.fields
     drop = set(plan.drop_request)
     if bound is not None:
@@ -50,7 +50,7 @@ def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None,
         drop.add(b"host")
         lines.insert(0, b"Host: %b\r\n" % pool.authority)
     lines.append(request_section(fields, drop))
-    lines.append(_forwarded(request, address, trusted))
+    lines.append(_forwarded(request, peer, trusted))
     if fields.upgrade is not None and request.minor_version:
         lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % fields.upgrade)
     return b"".join(lines)
@@ -66,10 +66,10 @@ def _narrowed(request: Request) -> bytes:
     return b", ".join(kept) or b"identity"
 
 
-def _forwarded(request: Request, address: str, trusted: bool) -> bytes:
+def _forwarded(request: Request, peer: str, trusted: bool) -> bytes:
     """X-Forwarded-*: replaced, or appended to and kept when the peer is a trusted proxy (CONTRACT)."""
     fields = request.fields
-    chain = [*fields.all(b"x-forwarded-for"), address.encode()] if trusted else [address.encode()]
+    chain = [*fields.all(b"x-forwarded-for"), peer.encode()] if trusted else [peer.encode()]
     proto = fields.all(b"x-forwarded-proto") if trusted else []
     host = fields.all(b"x-forwarded-host") if trusted else []
     lines = [

@@ -34,7 +34,7 @@ class RoutePlan:
 
     __slots__ = (
         "admit", "amounts", "authenticate", "bad_names", "billable", "body_meters", "connect_timeout", "drain",
-        "drop_request", "drop_response", "header_meters", "host_line", "max_body", "means", "measure", "metrics",
+        "drop_request", "drop_response", "header_meters", "host_line", "max_body", "learns", "means", "measure", "measures", "metrics",
         "name", "next_pool", "query_key", "read_timeout", "record", "request_hooks", "response_hooks", "route",
         "scan", "upstream_name",
     )  # fmt: skip
@@ -69,6 +69,8 @@ class RoutePlan:
         self.max_body = max_body if isinstance(max_body, int) else None
         self.query_key = route.query_key.encode()
         self.means = means
+        self.measures = any(meter.source != "constant" for meter in route.meters)
+        self.learns = any(meter.estimate is None and meter.source != "constant" for meter in route.meters)
         self.amounts = self._amounts()
 
     def _amounts(self) -> dict[str, int]:
@@ -89,10 +91,6 @@ class RoutePlan:
                 old = self.means.get(meter.name, 1.0)
                 self.means[meter.name] = old + (units[meter.name] - old) / 16
         self.amounts = self._amounts()
-
-    @property
-    def learns(self) -> bool:
-        return any(meter.estimate is None and meter.source != "constant" for meter in self.route.meters)
 
 
 class Bound:

@@ -23,6 +23,7 @@ class Pool:
         host = f"[{target.host}]" if ":" in target.host else target.host
         self.authority = (host if target.port == default else f"{host}:{target.port}").encode()
         self.open = 0
+        self._closed = False
 
     def take(self, *, idempotent: bool) -> UpstreamConnection | None:
         """A kept connection, or None. What is not idempotent gets only one that was used a moment ago."""
@@ -62,6 +63,9 @@ class Pool:
 
     def keep(self, connection: UpstreamConnection) -> None:
         """The call is over and the connection can serve another."""
+        if self._closed:
+            connection.destroy()
+            return
         if len(self._idle) >= self._settings.max_idle:
             self._idle.popleft().destroy()
         connection.idle_since = asyncio.get_running_loop().time()
@@ -79,6 +83,7 @@ class Pool:
             self._idle.popleft().destroy()
 
     def close(self) -> None:
-        """Close all kept connections."""
+        """Close all kept connections, and those in use when their calls end."""
+        self._closed = True
         while self._idle:
             self._idle.pop().destroy()

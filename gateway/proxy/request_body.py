@@ -38,6 +38,11 @@ class RequestBody:
         if limit is not None and self._remaining > limit:
             raise MessageError("request body too large", 413, "body_too_large")
 
+    def limit_to(self, limit: int | None) -> bool:
+        """Set the route's own limit; False when the body is known to be larger."""
+        self._limit = limit
+        return limit is None or (self._remaining + self.size <= limit)
+
     def feed(self, data: bytes) -> bytes:
         """Take what came; returns what lies behind the body. Raises ``MessageError``."""
         rest = b""

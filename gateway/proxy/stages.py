@@ -1,7 +1,6 @@
 """The gateway's own stages, registered through the same registry as a plugin's: keys, limits, meters."""
 
-from collections.abc import Callable, Mapping
-from hashlib import sha256
+from collections.abc import Mapping
 
 from gateway.clock import Clock
 from gateway.hooks.events import Authenticate, Measure, Refusal
@@ -11,6 +10,7 @@ from gateway.http.request import Request
 from gateway.metering.units import header_units
 from gateway.proxy.services import Directory
 from gateway.routing.route import Route
+from gateway.tenants.credentials import classify
 from gateway.tenants.model import Principal
 
 _CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="gateway"'),)
@@ -37,17 +37,24 @@ def credential(request: Request, query_key: str = "") -> tuple[bytes, bytes] | N
 class KeyAuthentication:
     """Phase authenticate, on routes with ``auth: key``."""
 
-    def __init__(self, directory: Directory, clock: Clock, classify: Callable[[bytes], bytes | None]) -> None:
-        self._find = directory.find
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
         self._now = clock.now
-        self._classify = classify
 
     def __call__(self, event: Authenticate) -> Principal | Refusal:
-        found = credential(event.request, event.route.query_key)
-        if found is None:
-            return MISSING_KEY
-        digest = self._classify(found[0])
-        principal = self._find(digest) if digest is not None else None
+        fields = event.request.fields
+        digest = fields.digest
+        if digest is None:
+            found = credential(event.request, event.route.query_key)
+            if found is None:
+                return MISSING_KEY
+            classified = classify(found[0])
+            if not isinstance(classified, bytes):
+                return UNKNOWN_KEY
+            digest = classified
+            if found[1]:  # from a field: the same for every request with the same section
+                fields.digest = digest
+        principal = self._directory.find(digest)
         if principal is None:
             return UNKNOWN_KEY
         key = principal.key
@@ -61,11 +68,6 @@ class KeyAuthentication:
             refusal = SUSPENDED if principal.tenant.status == "suspended" else CLOSED
             return Refusal(refusal.status, refusal.code, refusal.detail, principal=principal)
         return principal
-
-
-def digest_of(key: bytes) -> bytes | None:
-    """The SHA-256 by which a credential of 16 to 256 characters is looked up; None for any other."""
-    return sha256(key).digest() if 16 <= len(key) <= 256 else None
 
 
 class Meters:
@@ -99,10 +101,8 @@ def _needs_measuring(route: Route) -> bool:
     return any(meter.source != "constant" for meter in route.meters)
 
 
-def register_core(
-    registry: Registry, directory: Directory, clock: Clock, classify: Callable[[bytes], bytes | None] = digest_of
-) -> None:
+def register_core(registry: Registry, directory: Directory, clock: Clock) -> None:
     """Put the core stages in: keys before a plugin's authenticators, meters before its measures."""
-    authentication = KeyAuthentication(directory, clock, classify)
+    authentication = KeyAuthentication(directory, clock)
     registry.add(Phase.AUTHENTICATE, "core.keys", authentication, applies=_needs_key)
     registry.add(Phase.MEASURE, "core.meters", Meters(), applies=_needs_measuring, first=True)
