@@ -136,7 +136,7 @@ def test_a_torn_tail_is_not_yet_and_is_written_over(entries: list[bytes], data: 
             assert appender.append(b"new" * number + b"!") == len(before) + number + 1
         appender.close()
         after, damage = read_all(root)
-        assert [frame.payload for frame in after] == [*entries[:len(before)], b"!", b"new!", b"newnew!"]
+        assert [frame.payload for frame in after] == [*entries[: len(before)], b"!", b"new!", b"newnew!"]
         assert damage == []
 
     in_directory(test)

@@ -75,15 +75,18 @@ def test_no_next_segment_refuses_first_and_recovers(tmp_path: Path, new_record: 
             tmp_path, "a-0-x", HOST, fsync="interval", max_size=1 << 30, segment_size=size, clock=ManualClock()
         )
         resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, resource.RLIM_INFINITY))
-        refused_at = 0
-        with pytest.raises(OSError, match=r"(?i)large|space|short"):
-            for number in range(1, 10_000):
-                if not refused_at and not writer.has_room():
-                    refused_at = number
+        refused: list[int] = []
+
+        def fill() -> None:
+            for _ in range(10_000):
+                if not refused and not writer.has_room():
+                    refused.append(writer.appended)
                 writer.append(new_record("/" + "x" * 2000))
+
+        with pytest.raises(OSError, match=r"(?i)large|space|short"):
+            fill()
         # Admission ended while every call in flight still found its place.
-        assert refused_at
-        assert writer.appended - refused_at >= 4 * MAX_FRAME // 2300 - 1
+        assert writer.appended - refused[0] >= 4 * MAX_FRAME // 2300 - 1
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         before = writer.appended
         assert writer.append(new_record()) == before + 1
