@@ -83,15 +83,25 @@ def _exchange(address: str, request: tuple[str, str, dict[str, str], bytes | Non
 def _without_gateway(fields: list[tuple[str, str]], body: bytes) -> tuple[list[tuple[str, str]], Any]:
     """An answer that echoes its request, without what the gateway is meant to add or take away."""
     unpack = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(dict(fields).get("Content-Encoding", ""), bytes)
-    try:
-        document = json.loads(unpack(body))
-    except ValueError:
+    documents = _documents(unpack(body))
+    if not documents:
         return fields, body
-    if isinstance(document, dict) and isinstance(document.get("headers"), dict):
+    for document in documents:
         for name in GATEWAY_REQUEST | {"X-Api-Key", "Connection"}:
             document["headers"].pop(name, None)
-        return [pair for pair in fields if pair[0].lower() != "content-length"], document
-    return fields, body
+    return [pair for pair in fields if pair[0].lower() != "content-length"], documents
+
+
+def _documents(body: bytes) -> list[dict[str, Any]]:
+    """The JSON documents of a body, one or one a line, that echo a request's headers; empty for any other body."""
+    for texts in ([body], body.splitlines()):
+        try:
+            documents = [json.loads(text) for text in texts]
+        except ValueError:
+            continue
+        if all(isinstance(document, dict) and "headers" in document for document in documents):
+            return documents
+    return []
 
 
 def test_the_gateway_is_invisible(httpbin: str, gateway_process: Callable[[dict[str, Any]], GatewayProcess]) -> None:
