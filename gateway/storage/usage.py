@@ -36,7 +36,7 @@ class Source:
     status_class: sa.ColumnElement[int]
     quarter: sa.ColumnElement[int]
 
-    def where(self, scope: Scope, query: UsageQuery, span: Span) -> list[sa.ColumnElement[bool]]:
+    def matching(self, scope: Scope, query: UsageQuery, span: Span) -> list[sa.ColumnElement[bool]]:
         """The rows of a query within the scope."""
         columns = self.table.c
         found = [within(scope, columns.tenant), span.holds(self.time)]
@@ -86,10 +86,10 @@ class UsageReads:
         """Sum a scope's usage from rollups and, at the period's ragged ends, rows."""
         async with self._database.read() as connection:
             sums = await _sums(connection, scope, query, "all")
-            mark = (await connection.execute(sa.select(sa.func.min(schema.hosts.c.complete_until_us)))).scalar()
+            complete_until_us = await _watermark(connection)
         total = sums.get("", UsageSum())
         return UsageTotals(
-            total.calls, total.billable, total.units, total.request_bytes, total.response_bytes, int(mark or 0)
+            total.calls, total.billable, total.units, total.request_bytes, total.response_bytes, complete_until_us
         )
 
     async def series(
@@ -135,10 +135,10 @@ class UsageReads:
             cut = slices(query.start_us, end_us)
             if cut.quarters:
                 columns = [sa.func.sum(schema.rollups.c[name]) for name in schema.LATENCY_COLUMNS]
-                where = CELLS.where(scope, query, cut.quarters)
+                where = CELLS.matching(scope, query, cut.quarters)
                 _add_row(histogram, (await connection.execute(sa.select(*columns).where(*where))).one())
             for span in cut.rows:
-                where = [*ROWS.where(scope, query, span), schema.calls.c.part == 0]
+                where = [*ROWS.matching(scope, query, span), schema.calls.c.part == 0]
                 _add_row(histogram, (await connection.execute(sa.select(*_row_buckets()).where(*where))).one())
         return tuple(histogram)
 
@@ -148,11 +148,16 @@ class UsageReads:
         count = sa.func.sum(table.c.count)
         span = Span(query.start_us - query.start_us % MINUTE_US, query.end_us)
         source = Source(table, table.c.minute_us, table.c.status, table.c.minute_us)
-        select = sa.select(table.c.code, table.c.status, count).where(*source.where(scope, query, span))
+        select = sa.select(table.c.code, table.c.status, count).where(*source.matching(scope, query, span))
         async with self._database.read() as connection:
             rows = await connection.execute(select.group_by(table.c.code, table.c.status))
             found = [RefusalSum(code, status, int(total)) for code, status, total in rows]
         return sorted(found, key=lambda refusal: (-refusal.count, refusal.code))
+
+
+async def _watermark(connection: AsyncConnection) -> int:
+    oldest = sa.select(sa.func.coalesce(sa.func.min(schema.hosts.c.complete_until_us), 0))
+    return int((await connection.execute(oldest)).scalar_one())
 
 
 async def _sums(connection: AsyncConnection, scope: Scope, query: UsageQuery, by: Group) -> Sums:
@@ -176,13 +181,13 @@ async def _from_rollups(
     figures = [sa.func.sum(column) for column in (cells.calls, cells.billable)]
     sizes = [sa.func.sum(column) for column in (cells.request_bytes, cells.response_bytes)]
     name_of, groups = CELLS.group(by)
-    select = sa.select(name_of, *figures, errors, *sizes).where(*CELLS.where(scope, query, span))
+    select = sa.select(name_of, *figures, errors, *sizes).where(*CELLS.matching(scope, query, span))
     for name, *numbers in await connection.execute(select.group_by(*groups)):
         calls, billable, failed, received, sent = (int(number or 0) for number in numbers)
         yield name, UsageSum("", 0, 0, calls, billable, failed, received, sent)
     units = schema.rollup_units.c
     name_of, groups = UNITS.group(by)
-    by_meter = sa.select(name_of, units.meter, sa.func.sum(units.units)).where(*UNITS.where(scope, query, span))
+    by_meter = sa.select(name_of, units.meter, sa.func.sum(units.units)).where(*UNITS.matching(scope, query, span))
     for name, meter, amount in await connection.execute(by_meter.group_by(*groups, units.meter)):
         if amount:
             yield name, UsageSum(units={meter: int(amount)})
@@ -196,7 +201,7 @@ async def _from_rows(
     final, failed = rows.part == ZERO, ROWS.status_class == FIVE
     kinds: list[AnyColumn] = [final, failed, rows.billable, rows.units]
     sums = (sa.func.count(), sa.func.sum(rows.request_bytes), sa.func.sum(rows.response_bytes))
-    select = sa.select(name_of, *kinds, *sums).where(*ROWS.where(scope, query, span)).group_by(*groups, *kinds)
+    select = sa.select(name_of, *kinds, *sums).where(*ROWS.matching(scope, query, span)).group_by(*groups, *kinds)
     found: Iterable[Any] = await connection.execute(select)
     for name, is_final, is_error, billable, text, count, received, sent in found:
         calls = count if is_final else 0

@@ -16,7 +16,7 @@ def call(at_us: int = T0, **fields: Any) -> CallRecord:
     """A billable, counted call worth one unit."""
     units = fields.pop("units", {"calls": 1})
     values: dict[str, Any] = {
-        "id": uuid7(at_us),
+        "id": uuid7(max(0, at_us)),
         "at_us": at_us,
         "tenant": "acme",
         "key": "k1",
