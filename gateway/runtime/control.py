@@ -20,7 +20,6 @@ from gateway.counters.mmap_store import MmapCounterStore
 from gateway.errors import GatewayError
 from gateway.runtime import paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
-from gateway.runtime.estimating import estimate_bill
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
@@ -29,6 +28,7 @@ from gateway.runtime.state_feed import StateFeed
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.ui.app import build_ui
+from gateway.ui.bill import estimate_bill
 from gateway.ui.secret_file import load_secret
 from gateway.ui.services import UiServices
 

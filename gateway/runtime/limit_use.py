@@ -28,11 +28,11 @@ def bindings(snapshot: Snapshot, tenant: Tenant, keys: Sequence[Key]) -> Iterato
     for limit in plan.limits if plan else ():
         if "address" in limit.by:
             continue
-        key_ids = [key.id for key in keys if key.revoked_us is None] if "key" in limit.by else [""]
+        chosen = [(key.id, key.name or key.id) for key in keys if key.revoked_us is None]
         routes = [route.name for route in snapshot.routes if not limit.routes or route.name in limit.routes]
-        for key_id in key_ids:
+        for key_id, key_name in chosen if "key" in limit.by else [("", "")]:
             for route in routes if "route" in limit.by else routes[:1]:
-                words = [f"key {key_id}"] if key_id else []
+                words = [f"key {key_name}"] if key_id else []
                 words += [f"route {route}"] if "route" in limit.by else []
                 yield bind((limit,), tenant.limits, tenant, key_id, route), " · ".join(words) or "tenant"
 
