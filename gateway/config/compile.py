@@ -105,7 +105,7 @@ def _route(name: str, block: RouteBlock, upstream: Upstream) -> Route:
         billable=tuple(block.billable),
         host=block.host,
         query_key=block.query_key or "",
-        options=block.options,
+        options={} if block.max_body is None else {"max_body": block.max_body},
     )
 
 

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -190,4 +190,3 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Names = Annotated[dict[Token, T], BeforeValidator(_nothing_is_empty)]
 Slugs = Annotated[dict[Slug, T], BeforeValidator(_nothing_is_empty)]
 OneOrMore = Annotated[list[T], BeforeValidator(_one_is_a_list), Field(min_length=1)]
-Options = dict[str, Any]

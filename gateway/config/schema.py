@@ -22,7 +22,6 @@ from gateway.config.fields import (
     Names,
     Network,
     OneOrMore,
-    Options,
     PathRule,
     Positive,
     SizeBytes,
@@ -163,7 +162,7 @@ class RouteBlock(Strict):
     billable: list[StatusPattern] = ["101", "2xx", "3xx", "4xx"]
     host: Literal["client", "upstream"] = "client"
     query_key: Token | None = None
-    options: Options = {}
+    max_body: SizeBytes | None = None
 
 
 class BaseFee(Strict):

@@ -1,7 +1,8 @@
 """Who may call, at this moment: the configuration's tenants and keys with the store's laid over them.
 
 Ownership is per field (SEMANTICS §32): the YAML owns the tenants and keys it lists, the store owns their status and
-all others. A tenant that the store knows from an earlier YAML and the present one does not list is closed.
+all others, and whether a key is revoked. A tenant that the store knows from an earlier YAML and that the present one
+does not list is closed.
 """
 
 from collections.abc import Iterable
@@ -16,14 +17,14 @@ from gateway.tenants.model import Key, Principal, Tenant
 class LiveState:
     """One configuration and the state over it; deltas change it in place. Keys are found by their 32-byte digest."""
 
-    __slots__ = ("_keys", "_yaml_hashes", "sequence", "snapshot", "tenants")
+    __slots__ = ("_keys", "_listed", "sequence", "snapshot", "tenants")
 
     def __init__(self, snapshot: Snapshot, sequence: int, tenants: Iterable[Tenant], keys: Iterable[Key]) -> None:
         self.snapshot = snapshot
         self.sequence = sequence
         self.tenants: dict[str, Tenant] = dict(snapshot.tenants)
         self._keys: dict[bytes, Key] = {key.hash: key for key in snapshot.keys}
-        self._yaml_hashes = frozenset(self._keys)
+        self._listed = {key.hash: key for key in snapshot.keys}
         self._lay_over(tenants, keys)
 
     def find(self, digest: bytes) -> Principal | None:
@@ -49,9 +50,15 @@ class LiveState:
             self.tenants[row.id] = self._effective(row)
         listed = self.snapshot.tenants
         for key in keys:
-            if key.hash in self._yaml_hashes or (key.source == "yaml" and key.tenant in listed):
-                continue  # the YAML's own list of keys decides
-            self._keys[key.hash] = key
+            own = self._listed.get(key.hash)
+            if own is not None:
+                if (own.tenant, own.id) == (key.tenant, key.id):
+                    self._keys[key.hash] = _revoked_as(own, key.revoked_us)
+            elif key.source != "yaml":
+                self._keys[key.hash] = key
+            elif key.tenant not in listed:
+                # Its tenant is closed: the answer is 403, not that the key is unknown.
+                self._keys[key.hash] = _revoked_as(key, None)
 
     def _effective(self, row: Tenant) -> Tenant:
         own = self.snapshot.tenants.get(row.id)
@@ -60,3 +67,7 @@ class LiveState:
         if row.source == "yaml" and row.status != "closed":
             return msgspec.structs.replace(row, status="closed")
         return row
+
+
+def _revoked_as(key: Key, revoked_us: int | None) -> Key:
+    return key if key.revoked_us == revoked_us else msgspec.structs.replace(key, revoked_us=revoked_us)

@@ -28,6 +28,14 @@ LOG_LIMIT = 4 << 20
 """A longer delta log is due to be replaced by a full state."""
 
 
+class StateUnreadable(GatewayError):
+    """A published state is missing, damaged or of another format."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.facts = {"path": str(path), "reason": reason}
+
+
 class StatePublisher:
     """The writing side. One process publishes configurations and one the state; each writes its own words."""
 
@@ -118,9 +126,17 @@ class StateFeed:
         self._start = files.process_start(os.getpid())
 
     def load(self) -> LiveState:
-        """Read everything now; raises ``GatewayError`` when no configuration was ever published."""
+        """Read everything now; raises ``GatewayError`` when no configuration was ever published.
+
+        A state that can't be read leaves the configuration's own keys to serve by, until the next full state comes.
+        """
         self._note()
-        self._take(self._build())
+        try:
+            built = self._build()
+        except StateUnreadable as error:
+            logger.error("published state cannot be read; serving the configuration's keys only", extra=error.facts)
+            built = self._build(with_state=False)
+        self._take(built)
         return self.state
 
     def poll(self) -> bool:
@@ -207,20 +223,16 @@ class StateFeed:
         except Exception as error:
             self._rebuilt = error
 
-    def _build(self) -> LiveState:
+    def _build(self, *, with_state: bool = True) -> LiveState:
         """Everything from the files; the deltas that came meanwhile are applied by the next poll."""
-        config, number = self._view[CONFIG_VERSION], self._view[STATE_NUMBER]
+        config, number = self._view[CONFIG_VERSION], self._view[STATE_NUMBER] if with_state else 0
         content = _read_config(self._data_dir, config)
         if not content:
             raise GatewayError(f"no configuration was published in {self._data_dir}/state; start with gateway serve")
         document, folder = content["document"], content["folder"]
         assert isinstance(document, dict)
         snapshot = compile_snapshot(document, Path(str(folder)), config)
-        state = files.State(files.FORMAT, 0, [], [])
-        if number:
-            state = files.decode_state(files.state_path(self._data_dir, number).read_bytes())
-            if state.format != files.FORMAT:
-                raise GatewayError(f"unknown state format {state.format}")
+        state = _read_state(self._data_dir, number) if number else files.State(files.FORMAT, 0, [], [])
         live = LiveState(snapshot, state.sequence, state.tenants, state.keys)
         self._built = (config, number)
         return live
@@ -233,6 +245,17 @@ class StateFeed:
         if self._number:
             self._follow(state)
         self.find = state.find
+
+
+def _read_state(data_dir: Path, number: int) -> files.State:
+    path = files.state_path(data_dir, number)
+    try:
+        state = files.decode_state(path.read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise StateUnreadable(path, str(error)) from None
+    if state.format != files.FORMAT:
+        raise StateUnreadable(path, f"format {state.format} is not known here")
+    return state
 
 
 def _read_config(data_dir: Path, version: int) -> dict[str, object]:
