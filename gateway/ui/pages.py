@@ -100,7 +100,7 @@ async def _listed(reading: Awaitable[Reading]) -> Reading:
         return await reading
     except StoreUnavailable:
         raise
-    except GatewayError as error:
+    except (GatewayError, OverflowError) as error:  # a cursor may hold a number that no column takes
         raise web.HTTPBadRequest from error
 
 
