@@ -77,7 +77,8 @@ def open_current(directory: Path, capacity: Capacity, clock: Clock, mapper: Mapp
             continue
         found = file
     if found is None:
-        reading = rebase(last_us, clock.monotonic(), clock.now())
+        anchor_mono, anchor_us, _ = rebase(last_us, clock.monotonic(), clock.now())
+        reading = anchor_mono, anchor_us, max(last_us, anchor_us - 1)  # this instant is not given yet
         return create(directory, generation + 1, Layout(capacity), reading, mapper)
     restore(found)
     _follow_boot(found, clock)

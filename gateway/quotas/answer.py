@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.http.ratelimit import Style, ietf_fields, policy_item, string, whole_seconds, x_fields
+from gateway.http.ratelimit import MAX_INTEGER, Style, ietf_fields, policy_item, string, whole_seconds, x_fields
 from gateway.quotas.counter import Decision, LimitState
 from gateway.quotas.limit import Algorithm, Limit
 
@@ -10,16 +10,16 @@ _UNITS = {"calls": "", "request_bytes": "content-bytes", "response_bytes": "cont
 _CACHED = 10_000
 
 _texts: dict[tuple[int, int], tuple[Limit, str, str]] = {}
-"""By (identity of the limit, window): the limit itself (so that its identity stays taken), its policy, its name."""
+"""By (identity of the limit, window): the limit itself (its identity stays taken), its policy, the head of its item."""
 
 
 def _texts_of(limit: Limit, window_us: int) -> tuple[Limit, str, str]:
+    if len(_texts) >= _CACHED:
+        _texts.clear()
     concurrent = limit.algorithm is Algorithm.CONCURRENT
     unit = "concurrent-requests" if concurrent else _UNITS.get(limit.meter, limit.meter)
     policy = policy_item(limit.name, limit.max, None if concurrent else max(1, whole_seconds(window_us)), unit)
-    if len(_texts) >= _CACHED:
-        _texts.clear()
-    texts = _texts[id(limit), window_us] = (limit, policy, string(limit.name))
+    texts = _texts[id(limit), window_us] = (limit, policy, f"{string(limit.name)};r=")
     return texts
 
 
@@ -28,29 +28,42 @@ def limit_fields(states: Sequence[LimitState], at_us: int, style: str) -> list[t
 
     ``t`` never exceeds the window; a concurrency limit has neither ``w`` nor ``t`` (nobody knows when a call ends).
     """
-    shown = [state for state in states if state.limit.mode != "shadow"]
-    if style == "off" or not shown:
+    if style == "off":
         return []
-    fields: list[tuple[bytes, bytes]] = []
-    if style != "x-ratelimit":
-        policies, items = [], []
-        for state in shown:
-            limit, window_us = state.limit, state.window_us
-            _, policy, name = _texts.get((id(limit), window_us)) or _texts_of(limit, window_us)
-            policies.append(policy)
-            if window_us:
-                items.append(f"{name};r={state.remaining};t={_reset_s(state, at_us)}")
-            else:
-                items.append(f"{name};r={state.remaining}")
-        fields = ietf_fields(policies, items)
-    if style != "ietf":
-        tightest = min(shown, key=lambda state: (not state.violated, state.remaining))
-        fields += x_fields(tightest.limit.max, tightest.remaining, _reset_s(tightest, at_us))
-    return fields
+    fields = _older_fields(states, at_us) if style != "ietf" else []
+    return _ietf_fields(states, at_us) + fields if style != "x-ratelimit" else fields
+
+
+def _ietf_fields(states: Sequence[LimitState], at_us: int) -> list[tuple[bytes, bytes]]:
+    policies, items = [], []
+    for state in states:
+        limit, window_us, remaining = state.limit, state.window_us, state.remaining
+        if limit.mode == "shadow":
+            continue
+        _, policy, head = _texts.get((id(limit), window_us)) or _texts_of(limit, window_us)
+        policies.append(policy)
+        if remaining > MAX_INTEGER:
+            remaining = MAX_INTEGER
+        if window_us:
+            items.append(f"{head}{remaining};t={_reset_s(state, at_us)}")
+        else:
+            items.append(f"{head}{remaining}")
+    return ietf_fields(policies, items) if items else []
+
+
+def _older_fields(states: Sequence[LimitState], at_us: int) -> list[tuple[bytes, bytes]]:
+    shown = [state for state in states if state.limit.mode != "shadow"]
+    if not shown:
+        return []
+    tightest = min(shown, key=lambda state: (not state.violated, state.remaining))
+    return x_fields(tightest.limit.max, tightest.remaining, _reset_s(tightest, at_us))
 
 
 def _reset_s(state: LimitState, at_us: int) -> int:
-    return -(-max(0, min(state.reset_us - at_us, state.window_us)) // 1_000_000)
+    left_us = state.reset_us - at_us
+    if left_us > state.window_us:
+        left_us = state.window_us
+    return -(-left_us // 1_000_000) if left_us > 0 else 0
 
 
 def violated(decision: Decision) -> tuple[LimitState, ...]:

@@ -24,7 +24,8 @@ def _level(words: Words, counter: Counter, at_us: int) -> int:
 
 def _words(level: int, counter: Counter, at_us: int) -> Words:
     level = min(level, (1 << 2 * _BITS) - 1)
-    return level & _MASK, level >> _BITS, at_us, at_us + -(-level // max(1, counter.max))
+    empty_us = at_us + -(-level // max(1, counter.max))
+    return level & _MASK, level >> _BITS, at_us, min(empty_us, _MASK)
 
 
 def capacity(counter: Counter) -> int:
