@@ -1,5 +1,6 @@
 """Every counter store passes this suite: a store factory, a clock set by hand, limits of each algorithm."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from gateway.ids import uuid7
 from gateway.quotas.binding import Binding, bind
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
 from gateway.tenants.model import Tenant
+
+sys.path.insert(0, str(Path(__file__).parent))  # counting_worker, which is also run as a script
 
 START_US = 20_000 * DAY_US + 7 * MINUTE_US  # 2024-10-04 00:07 UTC
 
