@@ -7,7 +7,7 @@ from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import must_own, within
-from gateway.storage.values import AuditEntry, Page
+from gateway.storage.values import AuditEntry, Page, cursor_number
 
 
 async def insert_audit(connection: AsyncConnection, entry: AuditEntry) -> None:
@@ -40,7 +40,7 @@ class Audit:
         table = schema.audit
         query = sa.select(table).where(within(scope, table.c.tenant)).order_by(table.c.id.desc()).limit(limit + 1)
         if after is not None:
-            query = query.where(table.c.id < int(after))
+            query = query.where(table.c.id < cursor_number(after))
         async with self._database.read() as connection:
             found = [
                 AuditEntry(row.at_us, row.actor, row.action, row.target, row.tenant, row.detail, row.id)

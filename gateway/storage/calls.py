@@ -6,13 +6,12 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import GatewayError
 from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
 from gateway.storage.rows import AnyRow
 from gateway.storage.scoping import within
-from gateway.storage.values import CallFilter, CallRow, Page
+from gateway.storage.values import CallFilter, CallRow, Page, cursor_number
 
 ANY_CALL = CallFilter()
 _PARAMETERS = 500  # well under SQLite's limit of bound variables
@@ -115,6 +114,4 @@ async def _known(connection: AsyncConnection, scope: Scope, ids: Collection[byte
 
 def _cursor(text: str) -> sa.Tuple:
     at_us, _, posting = text.partition(".")
-    if not (at_us.isascii() and at_us.isdigit() and posting.isascii() and posting.isdigit() and len(text) < 40):
-        raise GatewayError("after: not a cursor of this list")
-    return sa.tuple_(sa.literal(int(at_us)), sa.literal(int(posting)))
+    return sa.tuple_(sa.literal(cursor_number(at_us)), sa.literal(cursor_number(posting)))

@@ -1,16 +1,14 @@
-"""Bringing a database to this code's schema: under a lock, all or nothing, and never back (issue of older binaries)."""
+"""Bringing a database to this code's schema: under a lock, all or nothing, and never back."""
 
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from gateway.errors import GatewayError
-from gateway.storage.engine import Database, create_engine
+from gateway.storage.engine import Database, create_engine, store_errors
 from gateway.storage.schema import REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -59,13 +57,13 @@ async def migrate(path: Path) -> tuple[str | None, str]:
 
     Safe with several processes starting at once: one does the work, the others find it done. Raises ``SchemaTooNew``.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = _lock(path)
-    await asyncio.to_thread(lock.__enter__)
-    try:
-        return await _migrate_locked(path)
-    finally:
-        lock.__exit__(None, None, None)
+    with store_errors():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = await asyncio.to_thread(_lock, path.with_name(path.name + ".lock"))
+        try:
+            return await _migrate_locked(path)
+        finally:
+            os.close(lock)
 
 
 async def _migrate_locked(path: Path) -> tuple[str | None, str]:
@@ -94,11 +92,8 @@ def _upgrade(connection: sa.Connection) -> None:
     command.upgrade(config, "head")
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+def _lock(path: Path) -> int:
+    """Wait for the lock file; it is held until the descriptor is closed."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd

@@ -3,8 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
+from gateway.errors import GatewayError
+
 Role = Literal["admin", "finance", "support", "owner", "member"]
 """Platform people are admin, finance or support; a tenant's are owner, admin or member."""
+
+_DIGITS = 18  # always within 63 bits
 
 LinkPurpose = Literal["login", "reset", "invite", "verify"]
 ChangeKind = Literal["tenant", "key"]
@@ -12,6 +16,17 @@ Bucket = Literal["hour", "day"]
 Dimension = Literal["key", "route", "meter", "status"]
 
 Row = TypeVar("Row")
+
+
+class BadCursor(GatewayError):
+    """``after`` is no cursor that this list gave."""
+
+
+def cursor_number(text: str) -> int:
+    """A whole number from a cursor, as strangers may have changed it; raises ``BadCursor``."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise BadCursor("after: not a cursor of this list")
+    return int(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from gateway.storage.engine import Conflict
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.scoping import ScopeError
 from gateway.storage.store import Store
-from gateway.storage.values import AuditEntry, Link, Session, User
+from gateway.storage.values import AuditEntry, BadCursor, Link, Session, User
 from gateway.tenants.model import Tenant
 
 NOW = 1_800_000_000_000_000
@@ -87,5 +87,7 @@ async def test_the_audit_log_pages_newest_first(store: Store) -> None:
     rest = await store.audit.list(PLATFORM, 3, page.next)
     assert [one.target for one in (*page.rows, *rest.rows)] == ["4", "3", "2", "1", "0"]
     assert rest.next is None
+    with pytest.raises(BadCursor):
+        await store.audit.list(PLATFORM, 3, "1 OR 1=1")
     with pytest.raises(ScopeError):
         await store.audit.append(Scope("acme"), AuditEntry(NOW, "x", "y", "z"))
