@@ -64,9 +64,9 @@ def mutated(places: list[tuple[object, ...]], values: list[object], names: list[
             except (KeyError, IndexError, TypeError):
                 break
         if isinstance(target, dict):
-            target[name or str(path[-1])] = value
+            target[name or str(path[-1])] = copy.deepcopy(value)
         elif isinstance(target, list) and isinstance(path[-1], int) and path[-1] < len(target):
-            target[path[-1]] = value
+            target[path[-1]] = copy.deepcopy(value)
     return document
 
 
