@@ -7,7 +7,6 @@ from struct import Struct
 from zlib import crc32
 
 from gateway.errors import StoreUnavailable
-from gateway.ids import uuid7_time_us
 from gateway.metering.record import CallRecord, encode
 from gateway.spool.dead_table import retire
 from gateway.spool.files import PRIVATE, preallocate, sync_directory, try_lock
@@ -96,13 +95,11 @@ class InflightTable:
             raise StoreUnavailable(message, reason="inflight_full") from None
         table = self._map
         at = self._first + slot * self._slot_size
-        start = at + SLOT_HEAD
-        SLOT.pack_into(table, at, call_id, uuid7_time_us(call_id), 0, self.tally[0], held, 0, 0)
-        area = start + held
-        table[start:area] = reservation
-        AREA_HEAD.pack_into(table, area, len(payload), crc32(payload))
-        area += AREA_HEAD.size
-        table[area : area + len(payload)] = payload
+        # The time in the call id, without a call: uuid7_time_us.
+        since_us = int.from_bytes(call_id[:6], "big") * 1000
+        head = SLOT.pack(call_id, since_us, 0, self.tally[0], held, 0, 0)
+        content = head + reservation + AREA_HEAD.pack(len(payload), crc32(payload)) + payload
+        table[at : at + len(content)] = content
         table[STATES_AT + slot] = _OPEN
         return slot
 

@@ -26,7 +26,7 @@ NAME_SIZE = 128
 
 _HEADER = Struct("=8sHHIII128s")
 _CRC = Struct("=I")
-SLOT = Struct("=16sqqqIBB2x")  # call id, since_us, at_us, floor, reservation length, area, returned
+SLOT = Struct("=16sqqqIBB18x")  # call id, since_us, at_us, floor, reservation length, area, returned
 SINCE_OFFSET = 16
 AT_OFFSET = 24
 AREA_OFFSET = 44
