@@ -311,7 +311,7 @@ class Gateway:
 
     async def stop(self) -> None:
         self._listener.close()
-        await self.server.drain(0.2)
+        await self.server.drain(0.02)
 
     async def client(self) -> RawClient:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)

@@ -31,7 +31,8 @@ def script(*answers, close=False):
 
 
 async def test_chunked_both_ways_with_trailers(gateway, upstream):
-    upstream.answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3;ext=1\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    upstream.answer = head + b"3;ext=1\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n"
     await gateway.start()
     client = await gateway.client()
     body = b"4\r\nwiki\r\n0\r\nX-Check: 1\r\nContent-Length: 9\r\n\r\n"
