@@ -13,10 +13,10 @@ from gateway.ui.accounts import Accounts
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, guarded
-from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, REVENUE, SERVICES, SESSIONS, THROTTLE
+from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, SERVICES, SESSIONS, THROTTLE
 from gateway.ui.live import LiveHub
+from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.rendering import message, setup_templates
-from gateway.ui.revenue import RevenueReader
 from gateway.ui.services import UiServices
 from gateway.ui.sessions import Sessions
 from gateway.ui.throttle import LoginThrottle
@@ -67,7 +67,7 @@ def build_ui(services: UiServices) -> web.Application:
     app[ACCOUNTS] = Accounts(store.people, store.audit, services.clock)
     app[THROTTLE] = LoginThrottle()
     app[ASSETS] = assets
-    app[REVENUE] = RevenueReader(services)
+    app[PLATFORM_READER] = PlatformReader(services)
     app[LIVE] = LiveHub(lambda: store.ledger.posting_sequence(PLATFORM))
     setup_templates(app, assets)
     for method, path, access, handler in ROUTES:

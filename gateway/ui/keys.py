@@ -5,7 +5,7 @@ from aiohttp import web
 from gateway.ui.accounts import Accounts
 from gateway.ui.assets import Assets
 from gateway.ui.live import LiveHub
-from gateway.ui.revenue import RevenueReader
+from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.services import UiServices
 from gateway.ui.sessions import Sessions
 from gateway.ui.throttle import LoginThrottle
@@ -16,4 +16,4 @@ ACCOUNTS = web.AppKey("ui_accounts", Accounts)
 THROTTLE = web.AppKey("ui_throttle", LoginThrottle)
 ASSETS = web.AppKey("ui_assets", Assets)
 LIVE = web.AppKey("ui_live", LiveHub)
-REVENUE = web.AppKey("ui_revenue", RevenueReader)
+PLATFORM_READER = web.AppKey("ui_platform_reader", PlatformReader)

@@ -10,8 +10,8 @@ from gateway.errors import GatewayError, StoreUnavailable
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
 from gateway.ui.guard import Visit
-from gateway.ui.keys import LIVE, REVENUE, SERVICES, SESSIONS
-from gateway.ui.platform_reading import all_calls, overview, route_list, tenant_list
+from gateway.ui.keys import LIVE, PLATFORM_READER, SERVICES, SESSIONS
+from gateway.ui.platform_reading import all_calls, route_list
 from gateway.ui.rendering import render
 from gateway.ui.sessions import COOKIE
 from gateway.ui.tenant_reading import tenant_calls, tenant_view
@@ -22,13 +22,13 @@ Reading = TypeVar("Reading")
 
 async def admin_overview(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin``."""
-    page = await overview(request.app[SERVICES], request.app[REVENUE])
+    page = await request.app[PLATFORM_READER].overview()
     return render(request, visit, "admin/overview.html", page, "Overview", live="/admin/live")
 
 
 async def admin_tenants(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants``."""
-    page = await _listed(tenant_list(request.app[SERVICES], _cursor(request)))
+    page = await _listed(request.app[PLATFORM_READER].tenants(_cursor(request)))
     return render(request, visit, "admin/tenants.html", page, "Tenants", live="/admin/live")
 
 

@@ -3,47 +3,74 @@
 from urllib.parse import quote
 
 from gateway.clock import DAY_US, HOUR_US, SECOND_US
-from gateway.metering.rollup import quantile
-from gateway.period import calendar_period, from_us, to_us
-from gateway.storage.ports import PLATFORM, Scope, UsageQuery
+from gateway.metering.rollup import quantile, quarter_of
+from gateway.period import from_us
+from gateway.storage.ports import PLATFORM, UsageQuery
 from gateway.storage.values import CallFilter
 from gateway.ui.charts import BarChart, Point, bar_chart, shares
 from gateway.ui.contexts import CallList, Overview, RouteLine, TenantLine, TenantList
 from gateway.ui.example import example_call
-from gateway.ui.revenue import RevenueReader
+from gateway.ui.kept import Kept
+from gateway.ui.platform_usage import platform_usage
 from gateway.ui.services import UiServices
-from gateway.ui.zones import UTC_ZONE, current_month
+from gateway.ui.zones import UTC_ZONE
 
 TOP = 8
 RECENT = 10
 PAGE = 50
 
 
-async def overview(services: UiServices, revenue: RevenueReader) -> Overview:
-    """The last 24 hours and the month so far."""
-    ledger, now_us = services.store.ledger, services.clock.now()
-    day = UsageQuery(now_us - DAY_US, now_us + SECOND_US)
-    month_period = calendar_period(from_us(now_us), "month", UTC_ZONE)
-    month = UsageQuery(to_us(month_period.start), to_us(month_period.end))
-    routes = await ledger.breakdown(PLATFORM, day, by="route")
-    amounts, tenants = await revenue.read()
-    top = await ledger.top_tenants(PLATFORM, month, TOP)
-    return Overview(
-        calls=sum(row.calls for row in routes),
-        failed=sum(row.errors for row in routes),
-        refused=sum(row.count for row in await ledger.refusals(PLATFORM, day)),
-        p95_us=quantile(await ledger.latency(PLATFORM, day), 0.95),
-        revenue=amounts,
-        complete_until_us=await ledger.complete_until(PLATFORM),
-        tenants=tenants,
-        chart=await _hourly(services),
-        top=shares(
-            [(row.name, f"/admin/tenants/{quote(row.name, safe='')}", row.calls, row.errors) for row in top if row.name]
-        ),
-        routes=shares([(row.name or "—", "", row.calls, row.errors) for row in routes[:TOP]]),
-        recent=(await ledger.calls(PLATFORM, CallFilter(), RECENT)).rows,
-        example=example_call(services.snapshot()),
-    )
+class PlatformReader:
+    """The readings that are kept."""
+
+    def __init__(self, services: UiServices) -> None:
+        self._services = services
+        self._usage = Kept(services.clock, lambda: platform_usage(services), self._version)
+        self._overview = Kept(services.clock, self._read_overview, self._version)
+
+    async def overview(self) -> Overview:
+        """The last 24 hours and the month so far."""
+        return await self._overview.get()
+
+    async def tenants(self, after: str) -> TenantList:
+        """One page of tenants, by id, each with the calls of its month."""
+        page = await self._services.store.tenants.list(PLATFORM, PAGE, after or None)
+        month = (await self._usage.get()).month
+        calls = [month[tenant.id].calls if tenant.id in month else 0 for tenant in page.rows]
+        largest = max(calls, default=0) or 1
+        rows = tuple(TenantLine(t, n, n * 1000 // largest) for t, n in zip(page.rows, calls, strict=True))
+        return TenantList(rows, page.next or "", not after)
+
+    async def _version(self) -> int:
+        """Moves with the ledger, with a reload, and with the window that the figures are of."""
+        sequence = await self._services.store.ledger.posting_sequence(PLATFORM)
+        return hash((sequence, self._services.snapshot().version))
+
+    async def _read_overview(self) -> Overview:
+        services, now_us = self._services, self._services.clock.now()
+        ledger, day = services.store.ledger, _last_day(now_us)
+        routes = await ledger.breakdown(PLATFORM, day, by="route")
+        usage = await self._usage.get()
+        top = sorted(usage.month.values(), key=lambda row: (-row.calls, row.name))[:TOP]
+        return Overview(
+            calls=sum(row.calls for row in routes),
+            failed=sum(row.errors for row in routes),
+            refused=sum(row.count for row in await ledger.refusals(PLATFORM, day)),
+            p95_us=quantile(await ledger.latency(PLATFORM, day), 0.95),
+            revenue=usage.revenue,
+            complete_until_us=await ledger.complete_until(PLATFORM),
+            tenants=usage.tenants,
+            chart=await _hourly(services),
+            top=shares([(r.name, f"/admin/tenants/{quote(r.name, safe='')}", r.calls, r.errors) for r in top]),
+            routes=shares([(row.name or "—", "", row.calls, row.errors) for row in routes[:TOP]]),
+            recent=(await ledger.calls(PLATFORM, CallFilter(), RECENT)).rows,
+            example=example_call(services.snapshot()),
+        )
+
+
+def _last_day(now_us: int) -> UsageQuery:
+    """24 hours, from the start of a quarter hour: rollups answer all but its end."""
+    return UsageQuery(quarter_of(now_us - DAY_US), now_us + SECOND_US)
 
 
 async def _hourly(services: UiServices) -> BarChart:
@@ -57,24 +84,10 @@ async def _hourly(services: UiServices) -> BarChart:
     return bar_chart("hours", "Calls per hour, last 24 hours (UTC)", points)
 
 
-async def tenant_list(services: UiServices, after: str) -> TenantList:
-    """One page of tenants, by id, each with the calls of its month."""
-    now_us = services.clock.now()
-    page = await services.store.tenants.list(PLATFORM, PAGE, after or None)
-    calls = []
-    for tenant in page.rows:
-        month = current_month(tenant, now_us)
-        query = UsageQuery(to_us(month.start), to_us(month.end))
-        calls.append((await services.store.ledger.totals(Scope(tenant.id), query)).calls)
-    largest = max(calls, default=0) or 1
-    rows = tuple(TenantLine(t, n, n * 1000 // largest) for t, n in zip(page.rows, calls, strict=True))
-    return TenantList(rows, page.next or "", not after)
-
-
 async def route_list(services: UiServices) -> tuple[RouteLine, ...]:
     """The routes of the running configuration with their last 24 hours."""
     now_us = services.clock.now()
-    rows = await services.store.ledger.breakdown(PLATFORM, UsageQuery(now_us - DAY_US, now_us + SECOND_US), by="route")
+    rows = await services.store.ledger.breakdown(PLATFORM, _last_day(now_us), by="route")
     seen = {row.name: row for row in rows}
     return tuple(
         RouteLine(route, seen[route.name].calls, seen[route.name].errors)

@@ -1,10 +1,11 @@
 """Reads what a tenant's page shows, the same for the operator and for the tenant's own people."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Literal
 
-from gateway.clock import DAY_US, SECOND_US
-from gateway.period import from_us, to_us
+from gateway.clock import SECOND_US
+from gateway.period import from_us, local_midnight, to_us
 from gateway.storage.ports import Scope, UsageQuery
 from gateway.storage.values import CallFilter
 from gateway.tenants.model import Key, Tenant
@@ -56,7 +57,8 @@ async def tenant_calls(services: UiServices, tenant: Tenant, base: str, after: s
 
 async def _daily(services: UiServices, tenant: Tenant) -> BarChart:
     now_us, zone = services.clock.now(), zone_of(tenant)
-    query = UsageQuery(now_us - (CHART_DAYS - 1) * DAY_US, now_us + SECOND_US)
+    first = from_us(now_us).astimezone(zone).date() - timedelta(days=CHART_DAYS - 1)
+    query = UsageQuery(to_us(local_midnight(first, zone)), now_us + SECOND_US)
     points = []
     for row in await services.store.ledger.series(Scope(tenant.id), query, "day", zone):
         day = from_us(row.start_us).astimezone(zone)
