@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gateway.counters.mmap_store import MmapCounterStore
     from gateway.runtime.reconciliation import Report
 
-ATTEMPTS = 10
+ATTEMPTS = 3
 PAUSE_S = 0.3
 SHOWN = 50
 
@@ -35,7 +35,7 @@ def reconcile(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
 
 async def settle(reading: "Reading") -> "Report":
-    """Compare until nothing differs: a call in flight between two readings is none. What stays is a difference."""
+    """Compare, and again when something differs: a call that was open for long may have ended. What stays differs."""
     from gateway.runtime.reconciliation import Reconciliation
 
     snapshot, counters = reading.snapshot, open_counters(reading)

@@ -1,13 +1,14 @@
 """Reconciliation: frames appended = rows, rows = rollups, counters = ledger (SEMANTICS §30).
 
-Each comparison reads two sides a moment apart, so under traffic a difference may be a call in between: the caller
-asks again before it believes one.
+It may run beside the gateway: each comparison takes its two sides so that a call in between is no difference.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.clock import SECOND_US
 from gateway.config.snapshot import Snapshot
 from gateway.counters.entry import Entry
 from gateway.counters.mmap_store import MmapCounterStore
@@ -22,6 +23,11 @@ from gateway.spool.tables import appended_counts
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store
 from gateway.tenants.model import Key
+
+PATIENCE_S = 5.0
+PAUSE_S = 0.1
+SILENT_US = 3 * SECOND_US
+"""A host that has not reported for so long ships nothing now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +120,48 @@ class Reconciliation:
         return Check("rows = rollups", rows, tuple(found))
 
     async def _check_counters(self, counters: MmapCounterStore) -> Check:
-        """Every counter whose sum the ledger must explain: seeded, of the present window, not by address."""
+        """Every counter whose sum the ledger must explain: seeded, of the present window, not by address.
+
+        The entries are read between two instants. What the ledger has up to the first must be in a counter, and
+        nothing that it does not have up to the second may be.
+        """
+        before_us = counters.now()
         entries = {(entry.key, entry.algorithm): entry for entry in counters.dump() if entry.seeded}
-        waiting = list(unshipped_calls(self._spool, await self._store.ledger.cursors(PLATFORM)))
+        after_us = counters.now() + 1
+        waiting = await self._waiting(after_us)
         found: list[Difference] = []
         compared = 0
-        async for name, counter in self._bound_counters(counters.now()):
+        async for name, counter in self._bound_counters(before_us):
             entry = entries.get((counter.key, counter.algorithm))
-            if entry is None or not entry.start_us <= counters.now() < entry.end_us:
+            if entry is None or not entry.start_us <= before_us < entry.end_us:
                 continue
             compared += 1
-            expected = await self._ledger_sum(counter, entry) + _waiting_sum(counter, entry, waiting)
-            if expected != entry.used:
-                found.append(Difference(name, expected, entry.used))
+            least = await self._expected(counter, entry, before_us, waiting)
+            if entry.used != least:
+                most = await self._expected(counter, entry, after_us, waiting)
+                if not least <= entry.used <= most:
+                    found.append(Difference(name, least if entry.used < least else most, entry.used))
         return Check("counters = ledger", compared, tuple(found))
+
+    async def _waiting(self, until_us: int) -> list[CallRecord]:
+        """Wait until the ledger is complete up to an instant (SEMANTICS §29): then no record waits, no call is open.
+
+        No gateway ships, or a call is open for long: the records that wait in the spool.
+        """
+        ledger = self._store.ledger
+        for _ in range(round(PATIENCE_S / PAUSE_S)):
+            if await ledger.complete_until(PLATFORM) >= until_us:
+                return []
+            reported = max((mark.reported_us for mark in await ledger.hosts(PLATFORM)), default=0)
+            if reported < until_us - SILENT_US:
+                break
+            await asyncio.sleep(PAUSE_S)
+        return list(unshipped_calls(self._spool, await ledger.cursors(PLATFORM)))
+
+    async def _expected(self, counter: Counter, entry: Entry, until_us: int, waiting: Sequence[CallRecord]) -> int:
+        end_us = min(entry.end_us, until_us)
+        in_ledger = await self._ledger_sum(counter, entry.start_us, end_us)
+        return in_ledger + _waiting_sum(counter, entry.start_us, end_us, waiting)
 
     async def _bound_counters(self, now_us: int) -> AsyncIterator[tuple[str, Counter]]:
         keys = await self._keys_by_tenant()
@@ -152,17 +186,17 @@ class Reconciliation:
             keys.setdefault(key.tenant, []).append(key)
         return keys
 
-    async def _ledger_sum(self, counter: Counter, entry: Entry) -> int:
+    async def _ledger_sum(self, counter: Counter, start_us: int, end_us: int) -> int:
         scope, limit = counter.scope, counter.limit
         if scope is None:
             return 0
         routes = (scope.route,) if scope.route else limit.routes
         return await self._store.ledger.quota_sums(
-            PLATFORM, scope.tenant, limit.meter, entry.start_us, entry.end_us, scope.key or None, routes
+            PLATFORM, scope.tenant, limit.meter, start_us, end_us, scope.key or None, routes
         )
 
 
-def _waiting_sum(counter: Counter, entry: Entry, waiting: Sequence[CallRecord]) -> int:
+def _waiting_sum(counter: Counter, start_us: int, end_us: int, waiting: Sequence[CallRecord]) -> int:
     scope, limit = counter.scope, counter.limit
     if scope is None:
         return 0
@@ -174,5 +208,5 @@ def _waiting_sum(counter: Counter, entry: Entry, waiting: Sequence[CallRecord]) 
         and record.tenant == scope.tenant
         and scope.key in ("", record.key)
         and (not routes or record.route in routes)
-        and entry.start_us <= record.at_us < entry.end_us
+        and start_us <= record.at_us < end_us
     )

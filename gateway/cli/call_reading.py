@@ -1,0 +1,62 @@
+"""Reads and formats what ``gateway calls`` prints."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+
+from gateway.cli.reading import Reading, parse_since, rfc3339
+from gateway.ids import format_id
+from gateway.metering.record import CallRecord
+from gateway.runtime.unshipped import unshipped_calls
+from gateway.storage.ports import PLATFORM, Scope
+from gateway.storage.values import CallFilter, CallRow
+
+COLUMNS = ("time", "status", "method", "path", "route", "key", "outcome", "ms", "bytes", "units")
+NUMBERS = ("status", "ms", "bytes")
+PAGE = 1000
+
+
+async def count(reading: Reading, tenant: str, since: str) -> int:
+    """The distinct calls with a record, in the ledger or the unshipped spool."""
+    await reading.tenant(tenant)
+    since_us = parse_since(since, reading.now_us)
+    # Cursors first: what is shipped meanwhile is then in both, and counted once by its id.
+    waiting = {record.id async for record in _waiting(reading, tenant) if since_us is None or record.at_us >= since_us}
+    return await reading.store.ledger.count_calls(Scope(tenant), CallFilter(since_us=since_us), waiting)
+
+
+async def newest(reading: Reading, tenant: str, since: str, limit: int) -> tuple[list[CallRow], int]:
+    """The newest rows of the ledger, and how many records wait in the spool."""
+    await reading.tenant(tenant)
+    filter = CallFilter(since_us=parse_since(since, reading.now_us))
+    rows: list[CallRow] = []
+    after: str | None = None
+    while len(rows) < limit:
+        page = await reading.store.ledger.calls(Scope(tenant), filter, min(PAGE, limit - len(rows)), after)
+        rows += page.rows
+        after = page.next
+        if after is None:
+            break
+    return rows, len([record async for record in _waiting(reading, tenant)])
+
+
+async def _waiting(reading: Reading, tenant: str) -> AsyncIterator[CallRecord]:
+    cursors = await reading.store.ledger.cursors(PLATFORM)
+    for record in unshipped_calls(reading.spool, cursors):
+        if record.tenant == tenant:
+            yield record
+
+
+def cells(rows: list[CallRow]) -> Iterator[tuple[object, ...]]:
+    """Rows for people."""
+    for row in rows:
+        units = " ".join(f"{meter}={amount}" for meter, amount in sorted(row.units.items()))
+        who = (row.method, row.path, row.route, row.key, row.outcome)
+        yield (rfc3339(row.at_us), row.status, *who, f"{row.duration_us / 1000:.1f}", row.response_bytes, units)
+
+
+def call_json(row: CallRow) -> dict[str, object]:
+    """A row for programs: the id as text, the time as RFC 3339 too; sizes in bytes, durations in microseconds."""
+    values = asdict(row)
+    for private in ("posting", "address_hash"):
+        del values[private]
+    return values | {"id": format_id("call", row.id), "at": rfc3339(row.at_us)}
