@@ -32,10 +32,6 @@ class Journal:
         self.offset = offset
         self.content = content
 
-    def entry(self, call_id: bytes, phase: int, at_us: int) -> bytes:
-        """The next content."""
-        return at.JOURNAL.pack(self.name, call_id, at_us, phase, self.offset)
-
     @property
     def operation(self) -> Operation | None:
         """What the content says; None before the first operation."""

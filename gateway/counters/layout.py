@@ -29,15 +29,15 @@ OCCUPIED_AT = 192
 WHOLE = 0x80
 COUNT_MASK = 0x7F
 
-UNDO_JOURNAL_AT = 512
 UNDO_AT = 4096
-UNDO_STRIDE = 576
+UNDO_STRIDE = 576  # of whole entries; copies of heads alone stand HEAD_SIZE apart
 UNDO_SLOTS = 112
 
 JOURNAL = Struct("<16s16sqII")  # incarnation, call id, at_us, phase, own offset
 JOURNAL_STRIDE = 64
 JOURNAL_SLOTS = 512
 JOURNAL_AT = UNDO_AT + UNDO_STRIDE * UNDO_SLOTS
+UNDO_JOURNAL_AT = UNDO_AT - JOURNAL.size  # right before the entries, so that one write makes both copies
 ENTRIES_AT = JOURNAL_AT + JOURNAL_STRIDE * JOURNAL_SLOTS
 
 HEAD = Struct("<16sIHHqqqqQ")  # key, own offset, algorithm, flags, four words, check

@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.errors import StoreUnavailable
 
 DEADLINE_US = 50_000  # SEMANTICS §22
-_NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
+NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 _PAUSE_S = 20e-6
 
 
@@ -20,7 +20,7 @@ class FileLock:
     """Exclusive between processes, and between two stores of one process; not re-entrant."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def acquire(self) -> None:
         """Take the lock; raises ``StoreUnavailable`` (``lock_timeout``) after the deadline.
@@ -29,27 +29,27 @@ class FileLock:
         must not stop every worker of the host.
         """
         try:
-            fcntl.flock(self._fd, _NOW)
+            fcntl.flock(self.fd, NOW)
         except BlockingIOError:
             self._wait()
         except (OSError, ValueError) as error:
             raise StoreUnavailable(f"the counters' lock failed: {error}", "lock_failed") from error
 
     def release(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Close the opening, which also frees the lock."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def _wait(self) -> None:
         deadline = time.monotonic() + DEADLINE_US / 1e6
         while True:
             time.sleep(_PAUSE_S)
             try:
-                return fcntl.flock(self._fd, _NOW)
+                return fcntl.flock(self.fd, NOW)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise StoreUnavailable("the counters' lock is held by a stuck process", "lock_timeout") from None

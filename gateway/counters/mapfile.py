@@ -118,8 +118,9 @@ def restore(file: CounterFile) -> bool:
     dirty = file.map[at.DIRTY_AT]
     if not dirty:
         return False
+    stride = at.UNDO_STRIDE if dirty & at.WHOLE else at.HEAD_SIZE
     for slot in range(dirty & at.COUNT_MASK):
-        undo = at.UNDO_AT + slot * at.UNDO_STRIDE
+        undo = at.UNDO_AT + slot * stride
         offset = int.from_bytes(file.map[undo + 16 : undo + 20], "little")
         region = file.layout.region_at(offset)
         if region is not None:

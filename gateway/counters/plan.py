@@ -13,19 +13,16 @@ from typing import NamedTuple
 from gateway.counters import layout as at
 from gateway.quotas import bucket, calendar, concurrent, sliding
 from gateway.quotas.counter import Counter, CounterRequest, Decision, DecisionFlag, LimitState, Reservation
-from gateway.quotas.limit import Algorithm
+from gateway.quotas.limit import Algorithm, Limit
 
 Words = tuple[int, int, int, int]
 Take = Callable[[Words, Counter, int, int], tuple[Words, int, bool, int]]
 
-Change = tuple[int, bytes, list[tuple[int, int]]]
-"""``(offset, packed words and check, [(cell, units)])``: what to write to one entry."""
+Change = tuple[int, bytes, bytes, list[tuple[int, int]]]
+"""``(offset, head as it was, packed words and check, [(cell, units)])``: what to write to one entry."""
 
-Outcome = tuple[int, bool, int, int, int]
-"""``(room, fits, reset_us, window_us, retry_us)`` of one request."""
-
-Taken = tuple[bool, list[Outcome], list[Change]]
-"""``(admitted, outcomes, changes)``; the changes are to be made only when admitted."""
+Taken = tuple[bool, list[LimitState], list[Change]]
+"""``(admitted, states, changes)``; the changes are to be made only when admitted."""
 
 _TAKE: dict[Algorithm, Take] = {
     Algorithm.CALENDAR: calendar.take,
@@ -35,7 +32,7 @@ _TAKE: dict[Algorithm, Take] = {
 }
 _STAMPED = (Algorithm.CALENDAR, Algorithm.SLIDING)  # the others keep their last instant themselves
 
-_unpack = Struct("<16s8xqqqq").unpack_from
+_unpack = Struct("<16s8xqqqq8x").unpack
 _unpack_cells = at.CELL_ARRAY.unpack_from
 _pack_words = at.WORDS.pack
 _NO_CELLS: list[tuple[int, int]] = []
@@ -45,13 +42,15 @@ class Item(NamedTuple):
     """One request, with the place of its entry. ``sliding_us`` is 0 but for sliding windows."""
 
     offset: int
+    end: int  # of the entry's head
     key: bytes
     identity: int
     take: Take
     counter: Counter
+    limit: Limit
     cost: int
+    window_us: int  # -1 for calendar windows, whose length varies; 0 for concurrency
     sliding_us: int
-    hard: bool
     shared: bool  # another request of the call takes from the same counter: it is counted once (SEMANTICS §16)
     stamp: bool  # note the time of the last use, by which addresses are evicted
 
@@ -60,13 +59,15 @@ class Item(NamedTuple):
         counter = request.counter
         return cls(
             offset,
+            offset + at.HEAD_SIZE,
             counter.key,
             at.identity(counter.key, offset, counter.algorithm),
             _TAKE[counter.algorithm],
             counter,
+            counter.limit,
             request.amount,
+            -1 if counter.algorithm is Algorithm.CALENDAR else counter.window_us,
             counter.window_us if counter.algorithm is Algorithm.SLIDING else 0,
-            counter.limit.mode == "hard",
             any(item.key == counter.key for item in earlier),
             counter.volatile and counter.algorithm in _STAMPED,
         )
@@ -81,64 +82,73 @@ class Plan:
 
 
 def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
-    """Whether the call passes at ``at_us`` and what to write if so; None when an entry is no longer its counter's."""
+    """Whether the call passes at ``at_us`` and what to write if so; None when an entry is no longer its counter's.
+
+    The states are those of an admitted call; ``refused`` makes those of another.
+    """
     admitted = True
-    outcomes: list[Outcome] = []
+    states: list[LimitState] = []
     changes: list[Change] = []
-    for offset, key, identity, take, counter, cost, sliding_us, hard, shared, stamp in items:
-        found, first, second, third, fourth = _unpack(source, offset)
+    for offset, end, key, identity, take, counter, limit, cost, window_us, sliding_us, shared, stamp in items:
+        head = source[offset:end]
+        found, first, second, third, fourth = _unpack(head)
         if found != key:
             return None
         words = (first, second, third, fourth)
         cells = _NO_CELLS
         if sliding_us and first < (index := at_us * 60 // sliding_us):
-            words, cells = sliding.advance(words, _unpack_cells(source, offset + 64), index)
+            words, cells = sliding.advance(words, _unpack_cells(source, end), index)
         (first, second, third, fourth), room, fits, reset_us = take(words, counter, cost, at_us)
         retry_us = 0
         if not fits:
             retry_us = _retry(source, offset, words, cells, counter, cost, at_us)
-            if hard:
+            if limit.mode == "hard":
                 admitted = False
         if stamp:
             fourth = at_us
         if not shared:
             check = identity ^ first ^ second ^ third ^ fourth
-            changes.append((offset, _pack_words(first, second, third, fourth, check), cells))
-        outcomes.append((room, fits, reset_us, counter.window_us or _window_us(counter, first, second), retry_us))
-    return admitted, outcomes, changes
+            changes.append((offset, head, _pack_words(first, second, third, fourth, check), cells))
+        left = room - cost
+        if window_us < 0:
+            window_us = second - first  # a calendar window's own
+        states.append(LimitState(limit, left if left > 0 else 0, reset_us, not fits, retry_us, window_us))
+    return admitted, states, changes
 
 
-def decide(items: tuple[Item, ...], taken: Taken, at_us: int) -> Decision:
-    """The answer to the caller."""
-    admitted, outcomes, _ = taken
+def decide(source: mmap, items: tuple[Item, ...], taken: Taken, at_us: int) -> Decision:
+    """The answer to the caller; while the lock is held, because a refusal reads the counters again."""
+    admitted, states, _ = taken
+    if not admitted:  # nothing was taken, so more remains
+        kept = [state_of(source, item.offset, item.counter, at_us).remaining for item in items]
+        states = [
+            LimitState(state.limit, remaining, state.reset_us, state.violated, state.retry_us, state.window_us)
+            for state, remaining in zip(states, kept, strict=True)
+        ]
     flags = 0
-    states = []
-    for item, (room, fits, reset_us, window_us, retry_us) in zip(items, outcomes, strict=True):
-        remaining = room - item.cost if admitted else room
-        if not fits and admitted and item.counter.limit.mode == "soft":
-            flags |= DecisionFlag.OVERAGE
-        limit = item.counter.limit
-        states.append(LimitState(limit, remaining if remaining > 0 else 0, reset_us, not fits, retry_us, window_us))
-    return Decision(admitted, at_us, tuple(states), int(flags))
+    for state in states:
+        if state.violated and admitted and state.limit.mode == "soft":
+            flags = int(DecisionFlag.OVERAGE)
+    return Decision(admitted, at_us, tuple(states), flags)
 
 
 def state_of(source: mmap, offset: int | None, counter: Counter, at_us: int) -> LimitState:
     """A limit's state without taking; a counter without an entry has used nothing."""
     words: Words = (0, 0, 0, 0)
     if offset is not None:
-        words = _unpack(source, offset)[1:]
+        words = _words(source, offset)
         if counter.algorithm is Algorithm.SLIDING:
             index = sliding.index_at(counter.window_us, at_us)
             if words[0] < index:
                 words, _ = sliding.advance(words, _unpack_cells(source, offset + at.CELLS_AT), index)
     after, room, _, reset_us = _TAKE[counter.algorithm](words, counter, 0, at_us)
-    window_us = counter.window_us or _window_us(counter, after[0], after[1])
+    window_us = _window_us(counter, after[0], after[1])
     return LimitState(counter.limit, max(0, room), reset_us, window_us=window_us)
 
 
 def correct(source: mmap, offset: int, counter: Counter, delta: int, call_us: int, now_us: int) -> Change | None:
     """What a settlement of a call made at ``call_us`` writes; None when its window is over."""
-    words: Words = _unpack(source, offset)[1:]
+    words = _words(source, offset)
     cells = _NO_CELLS
     after: Words | None
     match counter.algorithm:
@@ -153,11 +163,17 @@ def correct(source: mmap, offset: int, counter: Counter, delta: int, call_us: in
             after = concurrent.give(words, counter, delta, call_us, now_us)
     if after is None:
         return None
-    return offset, _pack_words(*after, at.check_word(counter.key, offset, counter.algorithm, after)), cells
+    check = at.check_word(counter.key, offset, counter.algorithm, after)
+    return offset, source[offset : offset + at.HEAD_SIZE], _pack_words(*after, check), cells
+
+
+def _words(source: mmap, offset: int) -> Words:
+    words: Words = _unpack(source[offset : offset + at.HEAD_SIZE])[1:]
+    return words
 
 
 def _window_us(counter: Counter, first: int, second: int) -> int:
-    return second - first if counter.algorithm is Algorithm.CALENDAR else 0
+    return second - first if counter.algorithm is Algorithm.CALENDAR else counter.window_us
 
 
 def _retry(

@@ -1,0 +1,121 @@
+"""CPU of one check (reserve), of a settlement, and of the fields, on the memory-mapped store; bytes per counter.
+
+    .venv/bin/python benchmarks/quotas/check_cost.py [--counters N]
+
+Prints microseconds of this process's CPU, the least of several runs, and the same divided by the cost of a bare
+flock-unlock pair on this machine now, which says how busy and how fast the machine is.
+"""
+
+import argparse
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.clock import HOUR_US, MINUTE_US, SECOND_US, SystemClock
+from gateway.counters.layout import Capacity, Layout
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.quotas.answer import limit_fields
+from gateway.quotas.binding import bind
+from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
+from gateway.tenants.model import Tenant
+
+PLENTY = 10**12
+LIMITS = [
+    Limit("burst", "calls", PLENTY, DurationWindow(MINUTE_US), Algorithm.SLIDING, ("key",)),
+    Limit("monthly", "calls", PLENTY, CalendarWindow("month"), Algorithm.CALENDAR),
+    Limit("daily", "calls", PLENTY, CalendarWindow("day"), Algorithm.CALENDAR, ("key",)),
+    Limit("parallel", "", PLENTY, None, Algorithm.CONCURRENT, ("key",)),
+    Limit("rate", "calls", 10**6, DurationWindow(SECOND_US), Algorithm.BUCKET, burst=10**9),
+    Limit("hourly", "calls", PLENTY, DurationWindow(HOUR_US), Algorithm.SLIDING),
+    Limit("route", "calls", PLENTY, CalendarWindow("day"), Algorithm.CALENDAR, ("route",)),
+    Limit("yearly", "calls", PLENTY, CalendarWindow("year"), Algorithm.CALENDAR),
+]
+TENANT = Tenant("acme", "Acme", "pro", timezone="Europe/Berlin")
+CALLS = 20_000
+RUNS = 7
+
+
+def cpu_us(step: Callable[[], object]) -> float:
+    """Microseconds of CPU per step: the least of several runs."""
+    costs = []
+    for _ in range(RUNS):
+        begin = time.process_time_ns()
+        for _ in range(CALLS):
+            step()
+        costs.append((time.process_time_ns() - begin) / CALLS / 1000)
+    return min(costs)
+
+
+def lock_cost_us(folder: Path) -> float:
+    """A bare flock-unlock pair."""
+    fd = os.open(folder / "plain", os.O_RDWR | os.O_CREAT)
+
+    def pair() -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+    try:
+        return cpu_us(pair)
+    finally:
+        os.close(fd)
+
+
+def measure(folder: Path) -> None:
+    store = MmapCounterStore.open(folder / "counters", SystemClock(), "bench")
+    unit = lock_cost_us(folder)
+    print(f"flock pair              {unit:6.2f} µs")
+    for count in (1, 3, 8):
+        binding = bind(LIMITS[:count], {}, TENANT, "k1", "r")
+        amounts = {"calls": 1}
+        now = store.now()
+        reservation = binding.reservation(now, amounts)
+        call = os.urandom(16)
+        decision = store.reserve_now(call, reservation)
+        figures = {
+            "reserve": cpu_us(lambda r=reservation, c=call: store.reserve_now(c, r)),  # type: ignore[misc]
+            "fields": cpu_us(lambda d=decision: limit_fields(d.states, d.at_us, "ietf")),  # type: ignore[misc]
+            "reservation": cpu_us(lambda b=binding, n=now, a=amounts: b.reservation(n, a)),  # type: ignore[misc]
+        }
+        for name, cost in figures.items():
+            print(f"{count} limits, {name:<14} {cost:6.2f} µs   {cost / unit:5.2f} × flock pair")
+    settle_equal(store)
+    store.close()
+
+
+def settle_equal(store: MmapCounterStore) -> None:
+    """Three limits without concurrency, the actual amounts those reserved: no lock."""
+    reservation = bind(LIMITS[:3], {}, TENANT, "k1", "r").reservation(store.now(), {"calls": 1})
+    at_us = store.reserve_now(bytes(16), reservation).at_us
+    numbers = iter(range(1, 1 << 40))
+    cost = cpu_us(lambda: store.settle_now(next(numbers).to_bytes(16, "big"), at_us, reservation, (1, 1, 1)))
+    print(f"3 limits, settle, equal  {cost:6.2f} µs")
+
+
+def fill(folder: Path, counters: int) -> None:
+    """Make that many counters, and say what they take."""
+    power = 1 << (counters * 5 // 4).bit_length()
+    capacity = Capacity(power, 8, 8)
+    store = MmapCounterStore.open(folder / "many", SystemClock(), "bench", capacity=capacity)
+    begin = time.process_time()
+    limit = Limit("callers", "calls", PLENTY, CalendarWindow("month"), Algorithm.CALENDAR, ("key",))
+    for number in range(counters):
+        reservation = bind([limit], {}, TENANT, f"k{number}", "r").reservation(store.now(), {"calls": 1})
+        store.reserve_now(bytes(16), reservation)
+    spent = (time.process_time() - begin) / counters * 1e6
+    size = Layout(capacity).size
+    print(f"{counters:,} counters: {size / counters:.0f} bytes each of file, {spent:.1f} µs to bind and make one")
+    print(f"  figures: {store.occupancy()}, notes for seeding {(folder / 'many/unseeded').stat().st_size:,} bytes")
+    store.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counters", type=int, default=0, help="also make this many counters")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="quotas-") as temporary:
+        measure(Path(temporary))
+        if arguments.counters:
+            fill(Path(temporary), arguments.counters)
