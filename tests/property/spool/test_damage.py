@@ -26,6 +26,7 @@ from gateway.spool.segment import (
 HOST = bytes(16)
 SEGMENT = 1 << 14
 NAME = "a-0-x"
+unhurried = settings(deadline=None, max_examples=100)
 
 payloads = st.lists(
     st.one_of(st.binary(min_size=1, max_size=600), st.builds(lambda size: bytes(size), st.integers(1, 400))),
@@ -59,6 +60,7 @@ def in_directory(test: Callable[[Path], None]) -> None:
         test(Path(name))
 
 
+@unhurried
 @given(payloads, st.data())
 def test_whatever_is_written_is_read_from_anywhere(entries: list[bytes], data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(entries)))
@@ -73,7 +75,7 @@ def test_whatever_is_written_is_read_from_anywhere(entries: list[bytes], data: s
     in_directory(test)
 
 
-@settings(max_examples=200)
+@unhurried
 @given(payloads, st.data())
 def test_a_flipped_bit_costs_one_entry_at_most(entries: list[bytes], data: st.DataObject) -> None:
     def test(root: Path) -> None:
@@ -98,6 +100,7 @@ def test_a_flipped_bit_costs_one_entry_at_most(entries: list[bytes], data: st.Da
     in_directory(test)
 
 
+@unhurried
 @given(payloads, st.data())
 def test_a_lost_page_costs_what_was_on_it(entries: list[bytes], data: st.DataObject) -> None:
     def test(root: Path) -> None:
@@ -115,7 +118,7 @@ def test_a_lost_page_costs_what_was_on_it(entries: list[bytes], data: st.DataObj
     in_directory(test)
 
 
-@settings(max_examples=200)
+@unhurried
 @given(payloads, st.data())
 def test_a_torn_tail_is_not_yet_and_is_written_over(entries: list[bytes], data: st.DataObject) -> None:
     def test(root: Path) -> None:
@@ -142,6 +145,7 @@ def test_a_torn_tail_is_not_yet_and_is_written_over(entries: list[bytes], data: 
     in_directory(test)
 
 
+@unhurried
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2**60), st.binary(min_size=1, max_size=MAX_PAYLOAD))
 def test_a_frame_reads_back(seed: int, sequence: int, payload: bytes) -> None:
     frame = pack_frame(seed, sequence, payload)
@@ -151,12 +155,14 @@ def test_a_frame_reads_back(seed: int, sequence: int, payload: bytes) -> None:
     assert find_frame(b"garbage!" * 5 + frame, 0, seed, sequence - 1 or 1) == (40, sequence)
 
 
+@unhurried
 @given(st.binary(max_size=4000), st.integers(0, 2**32 - 1))
 def test_noise_is_never_a_frame(noise: bytes, seed: int) -> None:
     assert parse_run(noise, 0, seed, 1, 9, 1 << 20)[0] == []
     assert unpack_header(noise) is None
 
 
+@unhurried
 @given(st.binary(min_size=16, max_size=16), st.integers(0, 2**64 - 1), st.integers(0, 65535))
 def test_a_header_reads_back(host: bytes, first: int, version: int) -> None:
     assert unpack_header(Header(host, first, version).pack()) == Header(host, first, version)
