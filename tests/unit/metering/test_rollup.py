@@ -31,9 +31,7 @@ def test_units_need_billable_and_quota_units_need_counted() -> None:
     assert list(rollup.units.values()) == [[1, 1]]
 
 
-@pytest.mark.parametrize(
-    ("duration_us", "bucket"), [(0, 0), (1000, 0), (1001, 1), (10_000_000, 12), (10_000_001, 13)]
-)
+@pytest.mark.parametrize(("duration_us", "bucket"), [(0, 0), (1000, 0), (1001, 1), (10_000_000, 12), (10_000_001, 13)])
 def test_latency_bounds_are_inclusive(duration_us: int, bucket: int) -> None:
     rollup = Rollup()
     rollup.add(call(duration_us=duration_us))
