@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.errors import StoreUnavailable
 
 DEADLINE_US = 50_000  # SEMANTICS §22
+OPENING_US = 10_000_000  # at a start another process may be making the file
 NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
 _PAUSE_S = 20e-6
 
@@ -22,7 +23,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def acquire(self) -> None:
+    def acquire(self, deadline_us: int = DEADLINE_US) -> None:
         """Take the lock; raises ``StoreUnavailable`` (``lock_timeout``) after the deadline.
 
         It is held for microseconds, so a busy lock is asked again rather than slept on: a holder that was stopped
@@ -31,7 +32,7 @@ class FileLock:
         try:
             fcntl.flock(self.fd, NOW)
         except BlockingIOError:
-            self._wait()
+            self._wait(deadline_us)
         except (OSError, ValueError) as error:
             raise StoreUnavailable(f"the counters' lock failed: {error}", "lock_failed") from error
 
@@ -44,8 +45,8 @@ class FileLock:
             os.close(self.fd)
             self.fd = -1
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + DEADLINE_US / 1e6
+    def _wait(self, deadline_us: int) -> None:
+        deadline = time.monotonic() + deadline_us / 1e6
         while True:
             time.sleep(_PAUSE_S)
             try:

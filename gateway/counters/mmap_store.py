@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fcntl import LOCK_UN, flock
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from gateway.counters.clock import advance, nanoseconds, store_clock
 from gateway.counters.entry import Entry, is_seeded, read_entry, seed_entry
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
-from gateway.counters.lock import NOW, FileLock
+from gateway.counters.lock import NOW, OPENING_US, FileLock
 from gateway.counters.mapfile import Mapper, create, open_current, restore
 from gateway.counters.plan import Change, Item, Plan
 from gateway.counters.seeding import Notes, Unseeded, describe
@@ -47,7 +48,7 @@ class MmapCounterStore:
         self._finished_before: dict[bytes, None] = {}
         self._lock = FileLock(directory / "lock")
         self._acquire, self._unlock = self._lock.acquire, self._lock.release
-        self._acquire()
+        self._lock.acquire(OPENING_US)
         try:
             self._remap()
         finally:
@@ -140,55 +141,40 @@ class MmapCounterStore:
 
     def read(self, counters: Sequence[Counter], now_us: int = 0) -> tuple[LimitState, ...]:
         """The limits' states without taking; ``now_us`` is ignored when it is behind the store's time."""
-        self._acquire()
-        try:
-            at_us = max(self._tick(), now_us)
+        with self._locked() as store_us:
+            at_us = max(store_us, now_us)
             return tuple(plan.state_of(self._map, self._offset(counter), counter, at_us) for counter in counters)
-        finally:
-            self._unlock()
 
     def last_operation(self, incarnation: str) -> Operation | None:
         """What that worker incarnation did last; None if nothing, or if it is forgotten."""
-        self._acquire()
-        try:
-            self._tick()
+        with self._locked():
             found = journal.find(self._file, incarnation)
             return found.operation if found else None
-        finally:
-            self._unlock()
 
     def forget(self, incarnation: str) -> None:
         """Free the journal of a recovered incarnation."""
-        self._acquire()
-        try:
-            self._tick()
+        with self._locked():
             journal.forget(self._file, incarnation)
-        finally:
-            self._unlock()
 
     def unseeded(self) -> list[Unseeded]:
-        """The counters that wait for the ledger's sum, oldest first."""
-        self._acquire()
-        try:
-            self._tick()
-            waiting = {note.key: note for note in self._notes.read() if self._awaits_seed(note)}
-            if not waiting:
-                self._notes.clear()
-            return list(waiting.values())
-        finally:
-            self._unlock()
+        """The counters that wait for the ledger's sum, oldest first.
+
+        The notes are read, and looked up one by one, without keeping the lock from the workers.
+        """
+        notes, size = self._notes.read()
+        waiting = {note.key: note for note in notes if self._awaits_seed(note)}
+        if size and not waiting:
+            with self._locked():
+                self._notes.clear(size)
+        return list(waiting.values())
 
     def seed(self, key: bytes, rows: Iterable[tuple[int, int]]) -> bool:
         """Add the ledger's (``at_us``, units) to a counter, once; those outside its window are passed over.
 
         For a calendar window one row with the sum will do. False when there is no such counter, or it has its sum.
         """
-        self._acquire()
-        try:
-            self._tick()
+        with self._locked():
             return seed_entry(self._map, self._table, key, rows)
-        finally:
-            self._unlock()
 
     def dump(self) -> Iterator[Entry]:
         """Every counter of the host, for reconciliation; read without the lock, so they may be of nearby instants."""
@@ -205,11 +191,10 @@ class MmapCounterStore:
     def rebuild(self, capacity: Capacity | None = None) -> None:
         """Go on in a new generation that holds only the entries still counting; all workers follow at their next call.
 
-        Raises ``StoreUnavailable`` when they do not fit in ``capacity``; nothing changes then.
+        They wait for it: some microseconds per entry. Raises ``StoreUnavailable`` when the entries do not fit in
+        ``capacity``; nothing changes then.
         """
-        self._acquire()
-        try:
-            at_us = self._tick()
+        with self._locked() as at_us:
             old = self._file
             layout = Layout(capacity or old.layout.capacity)
             new = create(self._directory, old.generation + 1, layout, old.reading(), self._mapper)
@@ -218,13 +203,12 @@ class MmapCounterStore:
                 new.map[at.JOURNAL_AT : at.ENTRIES_AT] = old.map[at.JOURNAL_AT : at.ENTRIES_AT]
             except BaseException:
                 new.path.unlink()
-                new.close()
                 raise
-            new.close()
+            finally:
+                new.close()
             old.map[at.SUPERSEDED_AT : at.SUPERSEDED_AT + 8] = (old.generation + 1).to_bytes(8, "little")
+            old.close()
             self._remap()
-        finally:
-            self._unlock()
 
     def _tick(self) -> int:
         """With the lock just taken: follow a new generation, undo what a dead holder left, and tell the time."""
@@ -278,8 +262,18 @@ class MmapCounterStore:
         return made, at_us
 
     def _awaits_seed(self, note: Unseeded) -> bool:
-        offset = self._table.find(note.key, note.algorithm, volatile=False)
-        return offset is not None and not is_seeded(self._map, offset)
+        with self._locked():
+            offset = self._table.find(note.key, note.algorithm, volatile=False)
+            return offset is not None and not is_seeded(self._map, offset)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The lock, and the store's time in it; for everything that is not on the way of a call."""
+        self._acquire()
+        try:
+            yield self._tick()
+        finally:
+            self._unlock()
 
     def _make(self, counter: Counter, at_us: int) -> int:
         note = describe(counter, at_us)

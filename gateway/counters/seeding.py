@@ -1,7 +1,7 @@
 """Counters that a configuration change created: noted for the shipper, which adds the ledger's sum (SEMANTICS §16).
 
 The notes are a file of JSON lines beside the counters, written before the entry exists: a note without an entry means
-nothing, an entry without a note could not happen. All methods but ``read`` need the lock.
+nothing, an entry without a note could not happen. ``read`` needs no lock, the other methods do.
 """
 
 import json
@@ -78,26 +78,32 @@ class Notes:
         finally:
             os.close(fd)
 
-    def read(self) -> list[Unseeded]:
-        """All notes, oldest first; lines that are not whole are passed over."""
+    def read(self) -> tuple[list[Unseeded], int]:
+        """All notes, oldest first, and the bytes they take; lines that are not whole are passed over."""
         try:
-            text = self._path.read_text()
+            content = self._path.read_bytes()
         except FileNotFoundError:
-            return []
-        notes = []
-        for line in text.splitlines():
-            try:
-                raw = json.loads(line)
-                raw |= {
-                    "key": bytes.fromhex(raw["key"]),
-                    "algorithm": Algorithm(raw["algorithm"]),
-                    "routes": tuple(raw["routes"]),
-                }
-                notes.append(Unseeded(**raw))
-            except (ValueError, TypeError, KeyError):
-                continue
-        return notes
+            return [], 0
+        notes = (_parse(line) for line in content.splitlines())
+        return [note for note in notes if note is not None], len(content)
 
-    def clear(self) -> None:
-        """Forget all notes."""
-        self._path.unlink(missing_ok=True)
+    def clear(self, size: int) -> None:
+        """Forget all notes, unless there are more than the ``size`` bytes that were read."""
+        try:
+            if self._path.stat().st_size == size:
+                self._path.unlink()
+        except FileNotFoundError:
+            pass
+
+
+def _parse(line: bytes) -> Unseeded | None:
+    try:
+        raw = json.loads(line)
+        raw |= {
+            "key": bytes.fromhex(raw["key"]),
+            "algorithm": Algorithm(raw["algorithm"]),
+            "routes": tuple(raw["routes"]),
+        }
+        return Unseeded(**raw)
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -69,3 +69,17 @@ def test_dump_shows_every_counter(open_store, bind_to, all_kinds, clock, new_cal
     assert entries[Algorithm.SLIDING].start_us <= clock.now() - MINUTE_US
     assert not entries[Algorithm.CALENDAR].seeded
     assert entries[Algorithm.BUCKET].seeded
+
+
+def test_notes_are_cleared_only_when_none_came_since(open_store, bind_to, clock, new_call, folder):
+    store = open_store()
+    begin(store, bind_to([BURST]), clock, new_call)
+    notes = store._notes
+    _, size = notes.read()
+    begin(store, bind_to([MONTHLY]), clock, new_call)
+    notes.clear(size)
+    assert len(notes.read()[0]) == 2
+    for note in store.unseeded():
+        store.seed(note.key, [])
+    assert store.unseeded() == []
+    assert not (folder / "unseeded").exists()
