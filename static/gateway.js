@@ -66,7 +66,8 @@
     document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
     addEventListener("pagehide", stop);
     addEventListener("pageshow", start);
-    setInterval(() => { if (source && Date.now() - last > 30000) refresh(); }, 10000);
+    // Windows move on without calls, and times grow: look now and then.
+    setInterval(() => { if (source && Date.now() - last > 10000) refresh(); }, 2500);
     start();
   }
 
