@@ -10,6 +10,7 @@ import os
 import pstats
 import signal
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -83,7 +84,7 @@ async def main(port, upstream_port, folder, keys, limits, routes):
     listener = await loop.create_server(server.protocol_factory, "127.0.0.1", port, backlog=4096)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    profile = cProfile.Profile() if os.environ.get("PROFILE") else None
+    profile = cProfile.Profile(time.process_time) if os.environ.get("PROFILE") else None
     if profile:
         profile.enable()
     await stop.wait()

@@ -28,7 +28,6 @@ INTERNAL = Failure(500, "internal_error", "The gateway failed.", "upstream_faile
 class CallFailed(Exception):
     """Raised where a call ends before its answer does."""
 
-    def __init__(self, failure: Failure, *, retriable: bool = False) -> None:
+    def __init__(self, failure: Failure) -> None:
         super().__init__(failure.code)
         self.failure = failure
-        self.retriable = retriable

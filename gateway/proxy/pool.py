@@ -57,7 +57,7 @@ class Pool:
                     server_hostname=self.target.host if self._tls else None,
                 )
         except (OSError, TimeoutError, ssl.SSLError) as error:
-            raise CallFailed(CONNECT_FAILED, retriable=True) from error
+            raise CallFailed(CONNECT_FAILED) from error
         self.open += 1
         return connection
 

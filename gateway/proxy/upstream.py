@@ -93,28 +93,17 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _HEAD
         self.used += 1
 
-    async def head(self) -> None:
-        """Until the answer's head is there; raises ``CallFailed``."""
-        if self.response is None and self.failure is None:
-            await self._wait()
-        self._check()
+    def changed(self) -> asyncio.Future[None]:
+        """Done when the head is there, or the body is complete, or the call failed: whichever is next."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     async def body(self) -> None:
         """Until the body is complete; raises ``CallFailed``."""
         while not self.complete and self.failure is None:
-            await self._wait()
-        self._check()
-
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _check(self) -> None:
+            await self.changed()
         if self.failure is not None:
-            raise CallFailed(self.failure, retriable=not self.answered)
+            raise CallFailed(self.failure)
 
     def start_relay(self) -> list[bytes]:
         """From now on pieces go to the sink; what came before them is returned."""
