@@ -129,4 +129,3 @@ class ProcessTable:
     def close(self) -> None:
         os.close(self._lifeline_write)
         os.close(self._lifeline_read)
-

@@ -49,6 +49,8 @@ class Worker:
         recovered = recover_all(paths.inflight(data), paths.spool(data), self.counters, worker=spec.slot)
         for summary in recovered:
             logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
+        self._incarnation = incarnation
+        self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
         self.spool = SpoolWriter.create(
             paths.spool(data),
             incarnation,
@@ -56,8 +58,8 @@ class Worker:
             fsync=snapshot.spool.fsync,
             max_size=snapshot.spool.max_size,
             clock=clock,
+            tally=self.inflight.tally,
         )
-        self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
         self.metrics = Metrics()
         self.server = ProxyServer(
             Services(
@@ -69,6 +71,7 @@ class Worker:
                 metrics=self.metrics,
                 logger=logging.getLogger("gateway.proxy"),
                 registry=load_plugins(snapshot.plugins),
+                secret=host,
             )
         )
 
@@ -93,8 +96,10 @@ class Worker:
         await asyncio.gather(*periodic, return_exceptions=True)
         await self._publish_metrics()
         self._feed.withdraw(self._spec.slot)
-        self.inflight.remove()
         self.spool.close()
+        if not self.inflight.open_slots:
+            self.counters.forget(self._incarnation)
+        self.inflight.remove()
         self.counters.close()
 
     async def _poll_state(self) -> None:
