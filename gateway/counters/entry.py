@@ -57,15 +57,18 @@ def is_seeded(source: mmap, offset: int) -> bool:
     return bool(flags & EntryFlag.SEEDED)
 
 
-def seed_entry(target: mmap, table: Table, key: bytes, rows: Iterable[tuple[int, int]]) -> bool:
-    """Add (``at_us``, units) rows to a tenant's calendar or sliding counter and mark it seeded, in one step."""
+def seed_entry(target: mmap, table: Table, key: bytes, rows: Iterable[tuple[int, int]], *, again: bool = False) -> bool:
+    """Add (``at_us``, units) rows to a tenant's calendar or sliding counter and mark it seeded, in one step.
+
+    A counter that is seeded is left alone, unless ``again``. No figure becomes negative.
+    """
     for algorithm in (Algorithm.CALENDAR, Algorithm.SLIDING):
         offset = table.find(key, algorithm, volatile=False)
         if offset is None:
             continue
         region = table.region_for(algorithm)
         _, _, number, flags, *words, _ = at.HEAD.unpack_from(target, offset)
-        if number != algorithm or flags & EntryFlag.SEEDED:
+        if number != algorithm or (flags & EntryFlag.SEEDED and not again):
             return False
         cells = list(at.CELL_ARRAY.unpack_from(target, offset + at.CELLS_AT)) if number == Algorithm.SLIDING else []
         window_us = at.CELL.unpack_from(target, offset + at.WINDOW_AT)[0] if cells else 0
@@ -87,13 +90,16 @@ def _with_rows(
     first, second, third, fourth = words
     for at_us, units in rows:
         if not cells:
-            third += units if first <= at_us < second else 0
+            third = max(0, third + units) if first <= at_us < second else third
             continue
         index = sliding.index_at(window_us, at_us)
-        if first - sliding.SUB_BUCKETS <= index <= first:
-            second += units
-            if index == first:
-                third += units
-            else:
-                cells[index % sliding.CELLS] += units
+        if not first - sliding.SUB_BUCKETS <= index <= first:
+            continue
+        held = third if index == first else cells[index % sliding.CELLS]
+        change = max(units, -held)
+        second += change
+        if index == first:
+            third += change
+        else:
+            cells[index % sliding.CELLS] += change
     return first, second, third, fourth

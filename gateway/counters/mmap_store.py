@@ -93,7 +93,11 @@ class MmapCounterStore:
         self.release_now(call_id, at_us, reservation)
 
     def now(self) -> int:
-        self._acquire()
+        """The store's time. It never fails: while the lock is busy it is read, and not noted as given to others."""
+        try:
+            flock(self._lock.fd, NOW)
+        except OSError:
+            return advance(*self._file.reading(), self._mono_ns() // 1000, self._wall_ns() // 1000)[2]
         try:
             return self._tick()
         finally:
@@ -175,6 +179,14 @@ class MmapCounterStore:
         """
         with self._locked():
             return seed_entry(self._map, self._table, key, rows)
+
+    def amend(self, key: bytes, rows: Iterable[tuple[int, int]]) -> bool:
+        """Set a counter right by (``at_us``, units) rows; units may be negative. For reconciliation.
+
+        Rows outside the counter's window are passed over. False when there is no such calendar or sliding counter.
+        """
+        with self._locked():
+            return seed_entry(self._map, self._table, key, rows, again=True)
 
     def dump(self) -> Iterator[Entry]:
         """Every counter of the host, for reconciliation; read without the lock, so they may be of nearby instants."""

@@ -125,15 +125,19 @@ def test_another_boot_keeps_the_counts_and_never_goes_back(open_store, bind_to, 
     assert store.read(binding.counters(clock.now()))[0].remaining == 999
 
 
-def test_a_stuck_holder_is_not_waited_for_longer_than_the_deadline(open_store, folder, tmp_path):
+def test_a_stuck_holder_is_not_waited_for_longer_than_the_deadline(
+    open_store, folder, bind_to, all_kinds, clock, new_call
+):
     store = open_store()
     holder = FileLock(folder / "lock")
     holder.acquire()
+    assert store.now() == clock.now()  # the time is told all the same
+    reservation = bind_to(all_kinds).reservation(clock.now(), {"calls": 1})
     with pytest.raises(StoreUnavailable) as failure:
-        store.now()
+        store.reserve_now(new_call(), reservation)
     assert failure.value.reason == "lock_timeout"
     holder.close()
-    store.now()
+    assert store.reserve_now(new_call(), reservation).admitted
 
 
 def test_the_lock_of_a_killed_process_is_free(open_store, folder):

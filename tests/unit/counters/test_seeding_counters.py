@@ -83,3 +83,15 @@ def test_notes_are_cleared_only_when_none_came_since(open_store, bind_to, clock,
         store.seed(note.key, [])
     assert store.unseeded() == []
     assert not (folder / "unseeded").exists()
+
+
+def test_a_counter_is_set_right_and_never_negative(open_store, bind_to, clock, new_call):
+    store, binding = open_store(), bind_to([MONTHLY, BURST])
+    begin(store, binding, clock, new_call)
+    now = store.now()
+    keys = [counter.key for counter in binding.counters(now)]
+    assert all(store.amend(key, [(now, 4)]) and store.amend(key, [(now, -3), (now - 40 * DAY_US, 50)]) for key in keys)
+    assert [state.remaining for state in store.read(binding.counters(now))] == [98, 98]
+    assert all(store.amend(key, [(now, -30)]) for key in keys)
+    assert [state.remaining for state in store.read(binding.counters(now))] == [100, 100]
+    assert not store.amend(bytes(16), [(now, 1)])
