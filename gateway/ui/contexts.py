@@ -38,7 +38,10 @@ class Shell:
 
 @dataclass(frozen=True, slots=True)
 class LimitBar:
-    """A limit with its bar. ``fill`` is 0 to 1000 (per mille); ``near`` from 80 %, ``full`` from 100 %."""
+    """A limit with its bar. ``fill`` is 0 to 1000 (per mille); ``near`` from 80 %, ``full`` from 100 %.
+
+    ``fewer`` is how many more of this limit, of other keys, are left out because they are emptier.
+    """
 
     name: str
     meter: str
@@ -51,10 +54,7 @@ class LimitBar:
     fill: int
     level: Level
     forecast: Forecast | None
-
-    @property
-    def remaining(self) -> int:
-        return max(self.max - self.used, 0)
+    fewer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,9 @@ def size(value: int) -> str:
 
 
 def duration(us: int) -> str:
-    """``640 µs``, ``12 ms``, ``1.24 s``, ``3 min``, ``5 h``, ``2 d``."""
+    """``<1 ms``, ``12 ms``, ``1.24 s``, ``3 min``, ``5 h``, ``2 d``."""
     if us < 1000:
-        return f"{us} µs"
+        return "<1 ms"
     if us < 10_000:
         return f"{us / 1000:.1f} ms"
     if us < SECOND_US:

@@ -1,6 +1,7 @@
 """Limits as bars: from the counters when they can be read, else from the ledger's sums."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.clock import SECOND_US
 from gateway.errors import StoreUnavailable
@@ -14,27 +15,42 @@ from gateway.ui.formats import duration
 from gateway.ui.services import LimitUse, UiServices
 from gateway.ui.zones import anchor_of, zone_of
 
+FULLEST = 4
+
 
 async def limit_bars(services: UiServices, tenant: Tenant, keys: Sequence[Key]) -> tuple[tuple[LimitBar, ...], bool]:
-    """The tenant's limits, the fullest of each kind first, and whether they are the live counters' figures."""
+    """The tenant's limits as a page shows them, and whether they are the live counters' figures."""
     now_us = services.clock.now()
     if services.limit_states is not None:
         try:
-            return tuple(to_bar(use, now_us) for use in services.limit_states(tenant, keys)), True
+            return arrange([to_bar(use, now_us) for use in services.limit_states(tenant, keys)]), True
         except StoreUnavailable:
             pass
     return tuple([to_bar(use, now_us) for use in await _from_ledger(services, tenant, now_us)]), False
+
+
+def arrange(bars: Sequence[LimitBar]) -> tuple[LimitBar, ...]:
+    """Those of the whole tenant first, as the plan lists them; then of each limit by key its fullest few."""
+    own = [bar for bar in bars if bar.scope == "tenant"]
+    parts: dict[str, list[LimitBar]] = {}
+    for bar in bars:
+        if bar.scope != "tenant":
+            parts.setdefault(bar.name, []).append(bar)
+    few = [sorted(group, key=lambda bar: -bar.fill) for group in parts.values()]
+    return tuple(own + [replace(bar, fewer=max(len(group) - FULLEST, 0)) for group in few for bar in group[:FULLEST]])
 
 
 def to_bar(use: LimitUse, now_us: int) -> LimitBar:
     """The bar of one limit."""
     fill = min(use.used * 1000 // use.max, 1000) if use.max > 0 else 1000
     level: Level = "full" if fill >= 1000 else "near" if fill >= 800 else "calm"
+    # A rolling window that nothing is in has no end to wait for.
+    reset_us = None if use.start_us is None and use.used <= 0 else use.reset_us
     line = None
     if use.start_us is not None and use.reset_us is not None and level != "full":
         line = forecast(use.used, use.max, use.start_us, use.reset_us, now_us)
     return LimitBar(
-        use.name, use.meter, use.scope, use.window, use.mode, use.used, use.max, use.reset_us, fill, level, line
+        use.name, use.meter, use.scope, use.window, use.mode, use.used, use.max, reset_us, fill, level, line
     )
 
 

@@ -8,7 +8,7 @@ from gateway.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from gateway.ui import formats
 from gateway.ui.charts import Point, bar_chart, nice_ceiling
 from gateway.ui.forecast import Forecast, forecast
-from gateway.ui.limits import to_bar
+from gateway.ui.limits import FULLEST, arrange, to_bar
 from gateway.ui.secret_file import load_secret
 from gateway.ui.services import LimitUse
 from gateway.ui.throttle import MAX_ENTRIES, Throttle
@@ -101,3 +101,17 @@ def test_the_secret_is_made_once_for_its_owner_alone(tmp_path):
     assert load_secret(tmp_path, "x" * 32) == b"x" * 32
     with pytest.raises(Exception, match="shorter than 32"):
         load_secret(tmp_path, "short")
+
+
+def test_a_hundred_keys_do_not_flood_the_page():
+    uses = [LimitUse("burst", "calls", n, 100, "per minute", None, "hard", f"key k{n}") for n in range(100)]
+    uses.append(LimitUse("monthly", "calls", 1, 100, "per month", None, "hard", "tenant"))
+    bars = arrange([to_bar(use, 0) for use in uses])
+    assert [bar.name for bar in bars] == ["monthly"] + ["burst"] * FULLEST
+    assert [bar.used for bar in bars[1:]] == [99, 98, 97, 96]
+    assert bars[-1].fewer == 100 - FULLEST
+
+
+def test_a_rolling_window_that_is_empty_has_no_reset():
+    assert to_bar(LimitUse("l", "calls", 0, 9, "per minute", 60, "hard", "tenant"), 0).reset_us is None
+    assert to_bar(LimitUse("l", "calls", 0, 9, "per day", 60, "hard", "tenant", 0), 0).reset_us == 60
