@@ -1,6 +1,6 @@
 """The engine alone: no sockets, no other process. CPU per exchange, and of head parsing beside httptools.
 
-``python benchmarks/proxy/engine.py [PROFILE]``. What the kernel and the loop's I/O cost is the difference to ``run.py``.
+``python benchmarks/proxy/engine.py [PROFILE]``. Kernel and socket I/O are the difference to ``run.py``.
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import cProfile
 import logging
 import pstats
 import sys
-import tempfile
 import time
 from pathlib import Path
 

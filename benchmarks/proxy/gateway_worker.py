@@ -1,6 +1,7 @@
-"""One gateway worker with its real adapters and nothing around it. ``python gateway_worker.py PORT UPSTREAM FOLDER KEYS LIMITS``.
+"""One gateway worker with its real adapters and nothing around it.
 
-Keys are ``bench-key-0000000…``; with PROFILE set, a profile is printed at SIGTERM.
+``python gateway_worker.py PORT UPSTREAM FOLDER KEYS LIMITS ROUTES``. Keys are ``bench-key-0000000…``; with PROFILE set,
+a profile is printed at SIGTERM.
 """
 
 import asyncio
@@ -57,7 +58,8 @@ def snapshot_of(folder, upstream_port, limits, routes):
     return Snapshot(
         version=1, folder=folder, data_dir=folder, store_url="", counters_url="",
         server=ServerSettings(here, here, None, "", 1, (), ()), spool=SpoolSettings("interval", "refuse", 1 << 34, 0),
-        headers="ietf", address_mode="full", plugins=(), upstreams={}, routes=(Route("api", upstream, ("/api",)), *others),
+        headers="ietf", address_mode="full", plugins=(), upstreams={},
+        routes=(Route("api", upstream, ("/api",)), *others),
         plans={"p": PlanLimits("p", "v", LIMITS[:limits])}, tenants={}, keys=(), source={},
     )  # fmt: skip
 

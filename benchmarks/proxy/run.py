@@ -1,5 +1,6 @@
-"""CPU per proxied GET of a gateway worker beside nginx, interleaved, medians. ``python benchmarks/proxy/run.py --rounds 5``.
+"""CPU per proxied GET of a gateway worker beside nginx, interleaved, medians.
 
+``python benchmarks/proxy/run.py --rounds 5``.
 CPU is user plus system time of the whole process tree from /proc/<pid>/stat, so that a busy machine changes little.
 """
 
@@ -25,8 +26,8 @@ http {{
   keepalive_requests 100000000;
   upstream up {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 100000000; }}
   server {{ listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-      proxy_set_header X-Forwarded-For $remote_addr; }} }}
+    location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $host;      proxy_set_header X-Forwarded-For $remote_addr; }} }}
 }}
 """
 
@@ -89,9 +90,11 @@ def main():
         for _ in range(arguments.rounds + 1):
             for name, port in ports.items():
                 before = cpu_seconds(processes[name].pid)
-                load = [sys.executable, HERE / "load.py", *map(str, (port, arguments.connections, arguments.requests, arguments.keys))]
+                options = (port, arguments.connections, arguments.requests, arguments.keys)
+                load = [sys.executable, HERE / "load.py", *map(str, options)]
                 count, p50, p99 = subprocess.run(load, check=True, capture_output=True, text=True).stdout.split()
-                results[name].append(((cpu_seconds(processes[name].pid) - before) / int(count) * 1e6, int(p50), int(p99)))
+                cpu_us = (cpu_seconds(processes[name].pid) - before) / int(count) * 1e6
+                results[name].append((cpu_us, int(p50), int(p99)))
         for name, rounds in results.items():
             cpu, p50, p99 = (statistics.median(column) for column in zip(*rounds[1:], strict=True))
             print(f"{name:8} {cpu:6.1f} µs CPU a request   p50 {p50:.0f} µs   p99 {p99:.0f} µs")

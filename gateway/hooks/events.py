@@ -37,7 +37,7 @@ class HeaderChanges(msgspec.Struct, frozen=True):
 
 
 class Authenticate(msgspec.Struct, frozen=True, gc=False):
-    """Phase ``authenticate``: who calls? Answer a ``Principal``, a ``Refusal``, or None to leave it to the next stage."""
+    """Phase ``authenticate``: who calls? Answer a ``Principal``, a ``Refusal``, or None to pass on the question."""
 
     request: Request
     route: Route

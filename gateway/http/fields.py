@@ -22,7 +22,7 @@ _Value = TypeVar("_Value")
 
 
 class BoundedMemo(dict[bytes, _Value]):
-    """A memo of a pure function of short byte strings, emptied when it holds too many (hostile names cost no memory)."""
+    """A memo of a pure function of short byte strings, emptied when it holds too many: hostile names cost nothing."""
 
     LIMIT = 2048
 
@@ -65,5 +65,5 @@ def first(pairs: Pairs, name: bytes) -> bytes | None:
 
 
 def list_items(raw: list[bytes]) -> list[bytes]:
-    """The members of a comma-separated field over all its lines, in lower case, empty ones left out (RFC 9110 §5.6.1)."""
+    """The members of a list field over all its lines, in lower case, empty ones left out (RFC 9110 §5.6.1)."""
     return [item for value in raw for part in value.split(b",") if (item := part.strip(b" \t").lower())]

@@ -38,7 +38,7 @@ def problem_response(
     head_only: bool,
     close: bool,
 ) -> bytes:
-    """A whole answer around ``body``; HEAD gets the head alone (RFC 9110 §9.3.2). ``lines_ready`` are finished lines."""
+    """A whole answer; HEAD gets its head alone (RFC 9110 §9.3.2). ``lines_ready`` are finished field lines."""
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, "Error").encode())]
     lines += [b"%b: %b\r\n" % header for header in headers]
     lines.append(lines_ready)

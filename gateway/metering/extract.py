@@ -62,8 +62,20 @@ class JsonReader:
         if self._size > self._scan:
             return {}
         document = _document(b"".join(self._parts))
-        found = {meter.name: whole_units(at_path(document, meter.path)) for meter in self._meters}
-        return {name: figure for name, figure in found.items() if figure is not None}
+        found: dict[str, int] = {}
+        for meter in self._meters:
+            for alternative in _alternatives(meter.path):
+                figures = [whole_units(at_path(document, path)) for path in alternative]
+                known = [figure for figure in figures if figure is not None]
+                if known:
+                    found[meter.name] = sum(known)
+                    break
+        return found
+
+
+def _alternatives(path: str) -> list[list[str]]:
+    """``a+b|c``: the sum of a and b, or else c."""
+    return [[part.strip() for part in alternative.split("+")] for alternative in path.split("|")]
 
 
 class SseReader:
@@ -75,6 +87,7 @@ class SseReader:
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self._meters = meters
+        self._paths = {path for meter in meters for alternative in _alternatives(meter.path) for path in alternative}
         self._line = b""
         self._data: list[bytes] = []
         self._size = 0
@@ -108,19 +121,19 @@ class SseReader:
         if b"{" not in text:
             return
         document = _document(text)
-        for meter in self._meters:
-            for path in meter.path.split("|"):
-                figure = whole_units(at_path(document, path.strip()))
-                if figure is not None:
-                    self._last[path] = figure
+        for path in self._paths:
+            figure = whole_units(at_path(document, path))
+            if figure is not None:
+                self._last[path] = figure
 
     def units(self) -> dict[str, int]:
         self._dispatch()  # a last event without its empty line
         found: dict[str, int] = {}
         for meter in self._meters:
-            for path in meter.path.split("|"):
-                if path in self._last:
-                    found[meter.name] = self._last[path]
+            for alternative in _alternatives(meter.path):
+                figures = [self._last[path] for path in alternative if path in self._last]
+                if figures:
+                    found[meter.name] = sum(figures)
                     break
         return found
 
@@ -130,28 +143,30 @@ class Inflate:
 
     def __init__(self, reader: BodyReader, coding: bytes, scan: int) -> None:
         self._reader = reader
-        self._window = 31 if coding == b"gzip" else 15
-        self._inflate = zlib.decompressobj(self._window)
-        self._started = False
+        self._inflate = zlib.decompressobj(31) if coding == b"gzip" else None
+        self._head = b""
         self._left = scan * 64  # a bomb is not read to its end
 
     def feed(self, data: bytes) -> None:
+        if self._inflate is None:
+            # Servers send raw deflate under this name as often as the zlib form (RFC 9110 §8.4.1.2): RFC 1950 §2.2
+            # tells them apart by the first two bytes.
+            self._head += data
+            if len(self._head) < 2:
+                return
+            first, second = self._head[:2]
+            has_header = first & 0x0F == 8 and (first << 8 | second) % 31 == 0
+            self._inflate = zlib.decompressobj(15 if has_header else -15)
+            data, self._head = self._head, b""
         while data and self._left > 0:
             try:
                 out = self._inflate.decompress(data, 1 << 16)
             except zlib.error:
-                if self._started or self._window == 31:
-                    self._left = 0
-                    return
-                # Servers send raw deflate under this name as often as the zlib form (RFC 9110 §8.4.1.2).
-                self._window, self._inflate, self._started = -15, zlib.decompressobj(-15), True
-                continue
-            self._started = True
+                self._left = 0
+                return
             self._left -= len(out)
             self._reader.feed(out)
-            if self._inflate.eof:
-                return
-            data = self._inflate.unconsumed_tail
+            data = b"" if self._inflate.eof else self._inflate.unconsumed_tail
 
     def units(self) -> dict[str, int]:
         return self._reader.units()

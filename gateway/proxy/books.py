@@ -1,4 +1,4 @@
-"""What one call leaves behind: its in-flight slot, its reservation, its record. The order is SEMANTICS §3, §4 and §25."""
+"""What one call leaves behind: its in-flight slot, its reservation, its record, in the order of SEMANTICS §3, 4, 25."""
 
 from collections.abc import Mapping
 

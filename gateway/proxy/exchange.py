@@ -7,7 +7,6 @@ from gateway.http.body import Framing
 from gateway.http.chunked import chunk, last_chunk
 from gateway.http.errors import MessageError
 from gateway.http.forwarding import trailer_section
-from gateway.http.problem import problem, problem_response
 from gateway.http.request import Request
 from gateway.http.response import Response
 from gateway.metering.record import CallRecord, Outcome
@@ -28,7 +27,9 @@ from gateway.proxy.measuring import Measuring
 from gateway.proxy.outgoing import request_head
 from gateway.proxy.plan import Bound, Match, RoutePlan
 from gateway.proxy.recording import complete_record, new_record
+from gateway.proxy.refusing import refuse, write_problem
 from gateway.proxy.request_body import RequestBody
+from gateway.proxy.tunnel import run_tunnel
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.tenants.model import Principal
 
@@ -43,15 +44,39 @@ class Exchange:
     """The state of one call. The connection's callbacks come in through the methods of the last section."""
 
     __slots__ = (
-        "_books", "_client_eof", "_connection", "_drained", "_framing", "_head_sent", "_match", "_principal",
-        "_request_id", "address", "attempts", "body", "bound", "call_id", "forwarding", "given_request_id", "gone",
-        "keep_alive", "measuring", "plan", "record", "request", "response_bytes", "server", "started", "ttfb",
-        "tunnel_in", "upstream",
+        "_drained",
+        "_framing",
+        "_match",
+        "address",
+        "attempts",
+        "body",
+        "books",
+        "bound",
+        "call_id",
+        "client_eof",
+        "connection",
+        "forwarding",
+        "given_request_id",
+        "gone",
+        "head_sent",
+        "keep_alive",
+        "measuring",
+        "plan",
+        "principal",
+        "record",
+        "request",
+        "request_id",
+        "response_bytes",
+        "server",
+        "started",
+        "ttfb",
+        "tunnel_in",
+        "upstream",
     )  # fmt: skip
 
     def __init__(self, connection: "ClientConnection", request: Request, body: RequestBody) -> None:
         server = self.server = connection.server
-        self._connection = connection
+        self.connection = connection
         self.request = request
         self.body = body
         self.upstream: UpstreamConnection | None = None
@@ -59,43 +84,53 @@ class Exchange:
         self.forwarding = False
         self.gone = False
         self.tunnel_in = 0
-        self._client_eof = False
+        self.client_eof = False
         self.started = server.loop.time()
         self.ttfb = 0.0
         self.attempts = 0
         self._drained = 0
         self.response_bytes = 0
-        self._head_sent = False
+        self.head_sent = False
         self._framing = Framing.NONE
-        self._principal: Principal | None = None
+        self.principal: Principal | None = None
         self.bound: Bound | None = None
         self.measuring: Measuring | None = None
         self._match: Match[RoutePlan]
         self.plan: RoutePlan
         self.record: CallRecord
-        self._books: Books | None = None
+        self.books: Books | None = None
         self.call_id = server.ids.new(server.clock.now())
         given = request.fields.known.get(b"x-request-id")
         if given is not None and len(given) == 1 and server.request_id_ok(given[0]):
-            self._request_id = given[0]
+            self.request_id = given[0]
             self.given_request_id = given[0].decode()
         else:
-            self._request_id = self.call_id.hex().encode()
+            self.request_id = self.call_id.hex().encode()
             self.given_request_id = ""
+
+    @property
+    def route_name(self) -> str:
+        return self.plan.name if hasattr(self, "plan") else ""
+
+    @property
+    def opened(self) -> Books:
+        """The books of a call that was admitted."""
+        assert self.books is not None
+        return self.books
 
     async def run(self) -> None:
         """The whole call. Nothing is sent to the client after the last byte but by the next call."""
-        connection, loop = self._connection, self.server.loop
+        connection, loop = self.connection, self.server.loop
         connection.deadline = float("inf")
         try:
             refusal = self._find_route() or self._authenticate() or await self._admit()
             if refusal is not None:
-                self._refuse(refusal)
+                refuse(self, refusal)
                 return
             response = await self._forward()
             connection.deadline = loop.time() + self.plan.read_timeout
             if response.status == 101:
-                await self._tunnel(response)
+                await run_tunnel(self, response)
             else:
                 await self._answer(response)
         except CallFailed as error:
@@ -128,19 +163,19 @@ class Exchange:
         for stage in plan.authenticate:
             answer = stage(event)
             if isinstance(answer, Principal):
-                self._principal = answer
+                self.principal = answer
                 self.bound = self.server.plan.bound(answer, plan)
                 return None
             if answer is not None:
-                self._principal = answer.principal
+                self.principal = answer.principal
                 return answer  # type: ignore[no-any-return]
         return None
 
     async def _admit(self) -> Refusal | None:
         plan, request, server = self.plan, self.request, self.server
-        self.address = server.plan.caller(self._connection.peer, request)
+        self.address = server.plan.caller(self.connection.peer, request)
         for stage in plan.admit:
-            refusal = stage(Admit(request, plan.route, self._principal, self.address))
+            refusal = stage(Admit(request, plan.route, self.principal, self.address))
             if refusal is not None:
                 return refusal  # type: ignore[no-any-return]
         if not self.body.limit_to(plan.max_body):
@@ -151,45 +186,8 @@ class Exchange:
             except MessageError as error:
                 return Refusal(error.status, error.code, error.detail)
         self.record = new_record(self, server.plan.shown_address(self.address))
-        books = self._books = Books(server.services, plan, self.bound, self.record)
+        books = self.books = Books(server.services, plan, self.bound, self.record)
         return await books.admit(self.address, server.plan.serves_unmetered)
-
-    def _refuse(self, refusal: Refusal) -> None:
-        """The call ends before the upstream: no record, only a count."""
-        server, connection = self.server, self._connection
-        principal = self._principal
-        server.metrics.refused(refusal.code)
-        server.refusals.count(
-            principal.tenant.id if principal else "", principal.key.id if principal else "", self.route_name,
-            refusal.code, refusal.status,
-        )  # fmt: skip
-        self._write_problem(refusal, self._limits_of_refusal())
-        if connection.write_paused and not self.keep_alive:
-            connection.deadline = server.loop.time() + server.settings.write_timeout
-
-    @property
-    def route_name(self) -> str:
-        return self.plan.name if hasattr(self, "plan") else ""
-
-    def _limits_of_refusal(self) -> bytes:
-        return self._books.limit_lines(self.server.plan.style) if self._books is not None else b""
-
-    def _write_problem(self, refusal: Refusal, limits: bytes = b"") -> None:
-        if not self.body.complete:
-            self.keep_alive = False
-        request_id = self._request_id
-        body = problem(
-            refusal.status, refusal.code, refusal.detail, request_id.decode(), kind=refusal.kind,
-            members=refusal.members,
-        )  # fmt: skip
-        headers = [(b"X-Request-Id", request_id), *refusal.headers]
-        keep_alive = self.keep_alive and bool(self.request.minor_version) and not self.server.draining
-        self.keep_alive = keep_alive
-        self._connection.write(
-            problem_response(
-                refusal.status, body, headers, limits, head_only=self.request.method == b"HEAD", close=not keep_alive
-            )
-        )
 
     # ── the upstream ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,16 +223,16 @@ class Exchange:
         return failure is UPSTREAM_FAILED and repeatable and not self.gone
 
     def _send(self, upstream: UpstreamConnection) -> None:
-        plan, connection, body = self.plan, self._connection, self.body
+        plan, connection, body = self.plan, self.connection, self.body
         self.upstream = upstream
         upstream.begin(self, self.request.method)
         if self.gone:
             raise CallFailed(CLIENT_LEFT)
         head = request_head(
-            self.request, plan, self._match.prefix, upstream.pool, self.bound, connection.peer, self._request_id,
+            self.request, plan, self._match.prefix, upstream.pool, self.bound, connection.peer, self.request_id,
             self.server.plan.trusts(connection.peer),
         )  # fmt: skip
-        self.books.sent()
+        self.opened.sent()
         self.forwarding = True
         held = body.attach(upstream)
         upstream.transport.write(head + held if held else head)
@@ -242,24 +240,19 @@ class Exchange:
             connection.resume_reading()
         connection.deadline = self.server.loop.time() + plan.read_timeout
 
-    @property
-    def books(self) -> Books:
-        assert self._books is not None
-        return self._books
-
     # ── the answer ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _answer(self, response: Response) -> None:
         """Relay the answer; its last piece waits until the call is in the books (SEMANTICS §4)."""
-        upstream, connection, plan, books = self.upstream, self._connection, self.plan, self.books
+        upstream, connection, plan, books = self.upstream, self.connection, self.plan, self.opened
         assert upstream is not None
         framing = self._framing = client_framing(self.request, response)
         if plan.measure:
             self.measuring = Measuring(plan, response)
-        if framing is Framing.CLOSE or not self.body.complete or self.server.draining or self._client_eof:
+        if framing is Framing.CLOSE or not self.body.complete or self.server.draining or self.client_eof:
             self.keep_alive = False
         last = response_head(
-            self.request, response, plan, self.bound, framing, self._request_id,
+            self.request, response, plan, self.bound, framing, self.request_id,
             books.limit_lines(self.server.plan.style), self.keep_alive,
         )  # fmt: skip
         if not upstream.complete:
@@ -271,42 +264,19 @@ class Exchange:
             last += self._framed(upstream.final)
         if framing is Framing.CHUNKED:
             last += last_chunk(trailer_section(upstream.trailers))
-        await self._book("client_left" if self.gone else "ok", response.status)
+        await self.book("client_left" if self.gone else "ok", response.status)
         connection.write(last)
         books.close()
 
     async def _relay_body(self, upstream: UpstreamConnection, head: bytes) -> None:
         """All but the piece that completes the body, as it comes."""
-        self._connection.write(head)
-        self._head_sent = True
+        self.connection.write(head)
+        self.head_sent = True
         for piece in upstream.start_relay():
             self.relay(piece)
-        if self._connection.write_paused:
+        if self.connection.write_paused:
             self.client_slow(True)
         await upstream.body()
-
-    async def _tunnel(self, response: Response) -> None:
-        """After 101 the two connections are one pipe of bytes, with back-pressure, until either side ends it."""
-        upstream, connection = self.upstream, self._connection
-        assert upstream is not None
-        self.keep_alive = False
-        head = response_head(
-            self.request, response, self.plan, self.bound, Framing.NONE, self._request_id, b"", keep_alive=False
-        )
-        connection.write(head)
-        self._head_sent = True
-        connection.deadline = float("inf")
-        connection.tunnel = True
-        self.relay(upstream.start_tunnel())
-        self.from_client(connection.take_buffer())
-        connection.resume_reading()
-        try:
-            await upstream.body()
-        except CallFailed:
-            self.gone = True
-        await self._book("ok", 101)
-        connection.transport.close()
-        self.books.close()
 
     def _framed(self, piece: bytes) -> bytes:
         """A piece on its way to the client, counted and measured."""
@@ -316,37 +286,37 @@ class Exchange:
             self.measuring.feed(piece)
         return chunk(piece) if self._framing is Framing.CHUNKED else piece
 
-    async def _book(self, outcome: Outcome, status: int, not_billable: str = "") -> None:
+    async def book(self, outcome: Outcome, status: int, not_billable: str = "") -> None:
         """Complete the record, append and settle."""
         record = self.record
         units = complete_record(self, outcome, status, not_billable)
-        await self.books.finish(units, counted=record.billable)
+        await self.opened.finish(units, counted=record.billable)
         self.plan.metrics.observe(status, record.duration_us)
 
     async def _failed(self, failure: Failure) -> None:
         """The call ended before its answer did: record it, and tell a client that has seen nothing yet."""
-        server, connection = self.server, self._connection
-        if not failure.status == CLIENT_LEFT.status:
+        server, connection = self.server, self.connection
+        if failure is not CLIENT_LEFT:
             server.metrics.upstream_failed(failure.code)
         response = self.upstream.response if self.upstream is not None else None
-        status = response.status if response is not None and self._head_sent else failure.status
+        status = response.status if response is not None and self.head_sent else failure.status
         # What a client saw before it left is billed; so is work whose units were still to come (SEMANTICS §12).
-        billable = failure is CLIENT_LEFT and (self._head_sent or (self.plan.drain > 0 and self.attempts > 0))
+        billable = failure is CLIENT_LEFT and (self.head_sent or (self.plan.drain > 0 and self.attempts > 0))
         try:
-            if self._books is not None and self._books.open and not self._books.finished:
-                await self._book(failure.outcome, status, "" if billable else failure.code)
+            if self.books is not None and self.books.open and not self.books.finished:
+                await self.book(failure.outcome, status, "" if billable else failure.code)
         except OSError:
             server.logger.exception("a call was not recorded", extra={"call": self.call_id.hex()})
             connection.abort(reset=True)
             return
         self.keep_alive = self.keep_alive and self.body.complete
-        if self._head_sent or self.gone:
+        if self.head_sent or self.gone:
             self.keep_alive = False
             connection.abort(reset=self._framing is Framing.CLOSE)
         else:
-            self._write_problem(Refusal(failure.status, failure.code, failure.detail))
-        if self._books is not None:
-            self._books.close()
+            write_problem(self, Refusal(failure.status, failure.code, failure.detail))
+        if self.books is not None:
+            self.books.close()
 
     def _let_go(self) -> None:
         """The upstream connection goes back, or away."""
@@ -360,13 +330,13 @@ class Exchange:
     # ── callbacks of the upstream connection ─────────────────────────────────────────────────────────────────────
 
     def interim(self, response: Response) -> None:
-        if self.request.minor_version and not self._head_sent:
-            self._connection.write(interim_head(response))
+        if self.request.minor_version and not self.head_sent:
+            self.connection.write(interim_head(response))
 
     def relay(self, data: bytes) -> None:
         if not self.gone:
             if data:
-                self._connection.write(self._framed(data))
+                self.connection.write(self._framed(data))
             return
         if self.measuring is not None:
             self.measuring.feed(data)
@@ -375,14 +345,14 @@ class Exchange:
             self.upstream.fail(CLIENT_LEFT)
 
     def progress(self) -> None:
-        if not self.gone and not self._connection.tunnel and not self._connection.write_paused:
-            self._connection.deadline = self.server.loop.time() + self.plan.read_timeout
+        if not self.gone and not self.connection.tunnel and not self.connection.write_paused:
+            self.connection.deadline = self.server.loop.time() + self.plan.read_timeout
 
     def upstream_slow(self, slow: bool) -> None:
         if slow:
-            self._connection.pause_reading()
+            self.connection.pause_reading()
         else:
-            self._connection.resume_reading()
+            self.connection.resume_reading()
 
     # ── callbacks of the client connection ───────────────────────────────────────────────────────────────────────
 
@@ -394,7 +364,7 @@ class Exchange:
 
     def body_progress(self) -> None:
         settings = self.server.settings
-        self._connection.deadline = self.server.loop.time() + max(settings.body_timeout, self.plan.read_timeout)
+        self.connection.deadline = self.server.loop.time() + max(settings.body_timeout, self.plan.read_timeout)
 
     def body_broken(self, error: MessageError) -> None:
         self.keep_alive = False
@@ -405,23 +375,23 @@ class Exchange:
         if self.upstream is not None:
             self.upstream.pause() if slow else self.upstream.resume()
             limit = self.server.settings.write_timeout if slow else self.plan.read_timeout
-            self._connection.deadline = self.server.loop.time() + limit
+            self.connection.deadline = self.server.loop.time() + limit
 
     def client_finished(self) -> None:
         """The client sends no more. With its request complete it has a moment to take the answer."""
-        self._client_eof = True
+        self.client_eof = True
         self.keep_alive = False
-        if self._connection.tunnel:
+        if self.connection.tunnel:
             if self.upstream is not None and self.upstream.transport.can_write_eof():
                 self.upstream.transport.write_eof()
         elif not self.body.complete:
-            self._connection.transport.abort()
+            self.connection.transport.abort()
         else:
             self.server.loop.call_later(self.server.settings.half_close_grace, self._grace_over)
 
     def _grace_over(self) -> None:
-        if self._connection.exchange is self:
-            self._connection.transport.abort()
+        if self.connection.exchange is self:
+            self.connection.transport.abort()
 
     def client_left(self) -> None:
         """The client is gone: free the upstream, unless the answer is read on for its units (SEMANTICS §12)."""
@@ -431,7 +401,7 @@ class Exchange:
         upstream = self.upstream
         if upstream is None:
             return
-        if self.plan.drain and self.body.complete and not self._connection.tunnel:
+        if self.plan.drain and self.body.complete and not self.connection.tunnel:
             upstream.resume()
             self.server.watch(self, self.server.loop.time() + self.plan.drain)
         else:
@@ -439,7 +409,7 @@ class Exchange:
 
     def timed_out(self) -> None:
         """The connection's deadline is over: whoever was waited for is too slow."""
-        upstream, connection = self.upstream, self._connection
+        upstream, connection = self.upstream, self.connection
         if upstream is None:
             self.body.fail(MessageError("the request body did not arrive in time", 408, "request_timeout"))
         elif self.gone or connection.write_paused:

@@ -33,10 +33,34 @@ class RoutePlan:
     """One route, compiled."""
 
     __slots__ = (
-        "admit", "amounts", "authenticate", "bad_names", "billable", "body_meters", "connect_timeout", "drain",
-        "drop_request", "drop_response", "header_meters", "host_line", "max_body", "learns", "means", "measure", "measures", "metrics",
-        "name", "next_pool", "query_key", "read_timeout", "record", "request_hooks", "response_hooks", "route",
-        "scan", "upstream_name",
+        "admit",
+        "amounts",
+        "authenticate",
+        "bad_names",
+        "billable",
+        "body_meters",
+        "connect_timeout",
+        "drain",
+        "drop_request",
+        "drop_response",
+        "header_meters",
+        "host_line",
+        "learns",
+        "max_body",
+        "means",
+        "measure",
+        "measures",
+        "metrics",
+        "name",
+        "next_pool",
+        "query_key",
+        "read_timeout",
+        "record",
+        "request_hooks",
+        "response_hooks",
+        "route",
+        "scan",
+        "upstream_name",
     )  # fmt: skip
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A request's body on its way to the upstream: unframed strictly, kept small until an upstream is there, then passed on.
+"""A request's body on its way to the upstream: unframed strictly, held while it is small, then passed on.
 
 A chunked body is decoded and framed anew, so that only what we understood reaches the upstream.
 """
