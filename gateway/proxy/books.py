@@ -52,16 +52,17 @@ class Books:
             if not unmetered_ok:
                 return SPOOL_FULL
             record.flags |= Flag.UNMETERED
-        counters = services.counters
-        now_us = counters.now()
         if self._bound is not None:
+            # Any clock will do here: the store picks the window by its own time (SEMANTICS §1).
+            now_us = services.clock.now()
             self.reservation = self._bound.binding.reservation(now_us, self._plan.amounts, address)
+        if not self.reservation.requests:
+            record.at_us = services.counters.now()
         try:
             self._slot = services.inflight.open(record.id, record, self.reservation.packed)
         except StoreUnavailable:
             return TOO_MANY_IN_FLIGHT
         self.open = True
-        record.at_us = now_us
         if self.reservation.requests:
             refusal = await self._reserve()
             if refusal is not None:
@@ -74,13 +75,18 @@ class Books:
     async def _reserve(self) -> Refusal | None:
         record = self.record
         try:
-            decision = await self._services.counters.reserve(record.id, self.reservation)
+            immediate = self._services.immediate
+            if immediate is not None:
+                decision = immediate.reserve_now(record.id, self.reservation)
+            else:
+                decision = await self._services.counters.reserve(record.id, self.reservation)
         except StoreUnavailable as error:
             policies = {request.counter.limit.on_store_error for request in self.reservation.requests}
             if policies != {"open"}:
                 self._services.logger.warning("counter store", extra={"reason": error.reason, "error": str(error)})
                 return STORE_CLOSED
             record.flags |= Flag.STORE_OPEN
+            record.at_us = self._services.counters.now()
             return None
         self.decision = decision
         if not decision.admitted:
@@ -119,11 +125,14 @@ class Books:
                 services.logger.exception("a record stage failed")
 
     async def _settle(self, units: Mapping[str, int], counted: bool) -> None:
-        record = self.record
+        record, immediate = self.record, self._services.immediate
         try:
             if counted and self._bound is not None:
                 actual = self._bound.binding.actual(self.reservation, units)
-                await self._services.counters.settle(record.id, record.at_us, self.reservation, actual)
+                if immediate is not None:
+                    immediate.settle_now(record.id, record.at_us, self.reservation, actual)
+                else:
+                    await self._services.counters.settle(record.id, record.at_us, self.reservation, actual)
             else:
                 await self._services.counters.release(record.id, record.at_us, self.reservation)
         except StoreUnavailable as error:
