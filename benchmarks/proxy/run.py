@@ -77,7 +77,7 @@ def main():
         options = [ports["gateway"], upstream, folder, arguments.keys, arguments.limits, arguments.routes]
         processes["gateway"] = subprocess.Popen(
             [sys.executable, HERE / "gateway_worker.py", *map(str, options)], cwd=HERE.parent.parent,
-            env={**os.environ, "PYTHONPATH": str(HERE.parent.parent)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), *sys.path[1:]])},
         )  # fmt: skip
         if shutil.which("nginx"):
             ports["nginx"] = free_port()

@@ -83,7 +83,7 @@ class Books:
         except StoreUnavailable as error:
             policies = {request.counter.limit.on_store_error for request in self.reservation.requests}
             if policies != {"open"}:
-                self._services.logger.warning("counter store", extra={"reason": error.reason, "error": str(error)})
+                self._services.store_failed(error)
                 return STORE_CLOSED
             record.flags |= Flag.STORE_OPEN
             record.at_us = self._services.counters.now()

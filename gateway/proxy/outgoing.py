@@ -18,7 +18,8 @@ def request_head(
 ) -> bytes:  # fmt: skip
     """The whole head, ready to be written."""
     fields = request.fields
-    key = (plan, pool, bound is None, request.minor_version)
+    named_by_target = plan.route.host == "upstream" or fields.host is None
+    key = (plan, pool if named_by_target else None, bound is None, request.minor_version)
     if fields.forward_key == key:
         section = fields.forward_value
     else:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from gateway.clock import Clock
+from gateway.clock import SECOND_US, Clock
 from gateway.config.snapshot import Snapshot
+from gateway.errors import StoreUnavailable
 from gateway.hooks.registry import Registry
 from gateway.metering.ports import UsageSpool
 from gateway.metering.record import CallRecord
@@ -69,6 +70,14 @@ class Services:
     secret: bytes = b""
     settings: Settings = field(default_factory=Settings)
     immediate: ImmediateStore | None = field(init=False)
+    _warned_us: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.immediate = self.counters if isinstance(self.counters, ImmediateStore) else None
+
+    def store_failed(self, error: StoreUnavailable) -> None:
+        """Say so in the log, once a second at most: it happens to every call while it lasts."""
+        now_us = self.clock.monotonic()
+        if now_us - self._warned_us >= SECOND_US or not self._warned_us:
+            self._warned_us = now_us
+            self.logger.warning("the counter store failed", extra={"reason": error.reason, "error": str(error)})
