@@ -44,8 +44,10 @@ class SpoolReader:
                 break
             if run[0][0] > last + 1:
                 frames += [Frame(Position(name, lost), b"") for lost in range(last + 1, run[0][0])]
-            frames += [Frame(Position(name, sequence), payload) for sequence, payload in run if sequence > last]
-            size += sum(len(payload) for _, payload in run)
+            # Frames before the place wanted cost nothing: a new cursor passes the start of its segment first.
+            wanted = [item for item in run if item[0] > last]
+            frames += [Frame(Position(name, sequence), payload) for sequence, payload in wanted]
+            size += sum(len(payload) for _, payload in wanted)
             last = max(last, run[-1][0])
         return frames[:limit]
 
