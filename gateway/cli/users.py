@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from gateway.accounts.people import RESET_TTL_US, AccountError, Accounts, link_url
 from gateway.cli.common import DEFAULT_CONFIG, EXIT_USAGE, ConfigOption, JsonOption, fail, print_json, say
 from gateway.clock import SystemClock
 from gateway.config.loader import load
@@ -18,7 +19,6 @@ from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.storage.values import Role, User
 from gateway.tenants.permissions import PLATFORM_ROLES, TENANT_ROLES
-from gateway.ui.accounts import RESET_TTL_US, AccountError, Accounts, link_url
 
 EmailArgument = Annotated[str, typer.Argument(help="The person's e-mail address.")]
 RoleOption = Annotated[str, typer.Option(help="admin, finance or support; with --tenant owner, admin or member.")]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from gateway.accounts.people import Accounts
 from gateway.clock import DAY_US, SystemClock
 from gateway.config.snapshot import Snapshot
 from gateway.demo import chapters, credentials
@@ -13,7 +14,6 @@ from gateway.demo.stories import FREE, Story, demo_tenants, story
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.storage.values import Role, User
-from gateway.ui.accounts import Accounts
 
 ADMIN = "admin@demo.example"
 SCALE_CALLS = 60_000

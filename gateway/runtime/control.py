@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from gateway.accounts.secret_file import load_secret
 from gateway.api.health import Readiness, health_routes
 from gateway.api.metrics import GatewayCollector, Published, metrics_routes
 from gateway.clock import SystemClock
@@ -29,7 +30,6 @@ from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.ui.app import build_ui
 from gateway.ui.bill import estimate_bill
-from gateway.ui.secret_file import load_secret
 from gateway.ui.services import UiServices
 
 logger = logging.getLogger(__name__)

@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from gateway.accounts.people import Accounts
+from gateway.accounts.sessions import Sessions
+from gateway.accounts.throttle import LoginThrottle
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
 from gateway.ui import doors, pages
-from gateway.ui.accounts import Accounts
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, guarded
@@ -18,8 +20,6 @@ from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.rendering import message, setup_templates
 from gateway.ui.services import UiServices
-from gateway.ui.sessions import Sessions
-from gateway.ui.throttle import LoginThrottle
 
 ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("GET", "/", "anyone", doors.home),

@@ -4,13 +4,13 @@ import hashlib
 
 from aiohttp import web
 
+from gateway.accounts.people import AccountError
+from gateway.accounts.sessions import ABSOLUTE_US, COOKIE
 from gateway.clock import SECOND_US
-from gateway.ui.accounts import AccountError
 from gateway.ui.contexts import AccountForm, LoginForm, Message
 from gateway.ui.guard import Visit, safe_next, see_other, set_cookie
 from gateway.ui.keys import ACCOUNTS, SERVICES, SESSIONS, THROTTLE
 from gateway.ui.rendering import THEME_COOKIE, THEMES, message, render
-from gateway.ui.sessions import ABSOLUTE_US, COOKIE
 
 WRONG = "That e-mail and password do not match an account."
 YEAR_SECONDS = 365 * 24 * 3600

@@ -8,10 +8,10 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
+from gateway.accounts.sessions import COOKIE, Visitor
 from gateway.storage.values import User
 from gateway.tenants.permissions import allows
 from gateway.ui.keys import SERVICES, SESSIONS
-from gateway.ui.sessions import COOKIE, Visitor
 
 Access = Literal["anyone", "person", "platform", "tenant"]
 

@@ -2,13 +2,13 @@
 
 from aiohttp import web
 
-from gateway.ui.accounts import Accounts
+from gateway.accounts.people import Accounts
+from gateway.accounts.sessions import Sessions
+from gateway.accounts.throttle import LoginThrottle
 from gateway.ui.assets import Assets
 from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.services import UiServices
-from gateway.ui.sessions import Sessions
-from gateway.ui.throttle import LoginThrottle
 
 SERVICES = web.AppKey("ui_services", UiServices)
 SESSIONS = web.AppKey("ui_sessions", Sessions)

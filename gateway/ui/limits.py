@@ -9,11 +9,11 @@ from gateway.period import CalendarUnit, anchored_period, calendar_period, from_
 from gateway.quotas.limit import CalendarWindow, DurationWindow, Limit
 from gateway.storage.ports import PLATFORM
 from gateway.tenants.model import Key, Tenant
+from gateway.tenants.zones import anchor_of, zone_of
 from gateway.ui.contexts import Level, LimitBar
 from gateway.ui.forecast import forecast
 from gateway.ui.formats import duration
 from gateway.ui.services import LimitUse, UiServices
-from gateway.ui.zones import anchor_of, zone_of
 
 FULLEST = 4
 

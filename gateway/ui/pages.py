@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from gateway.accounts.sessions import COOKIE
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
@@ -13,7 +14,6 @@ from gateway.ui.guard import Visit
 from gateway.ui.keys import LIVE, PLATFORM_READER, SERVICES, SESSIONS
 from gateway.ui.platform_reading import all_calls, route_list
 from gateway.ui.rendering import render
-from gateway.ui.sessions import COOKIE
 from gateway.ui.tenant_reading import tenant_calls, tenant_view
 
 MAX_CURSOR = 256

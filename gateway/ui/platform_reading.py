@@ -7,13 +7,13 @@ from gateway.metering.rollup import quantile, quarter_of
 from gateway.period import from_us
 from gateway.storage.ports import PLATFORM, UsageQuery
 from gateway.storage.values import CallFilter
+from gateway.tenants.zones import UTC_ZONE
 from gateway.ui.charts import BarChart, Point, bar_chart, shares
 from gateway.ui.contexts import CallList, Overview, RouteLine, TenantLine, TenantList
 from gateway.ui.example import example_call
 from gateway.ui.kept import Kept
 from gateway.ui.platform_usage import platform_usage
 from gateway.ui.services import UiServices
-from gateway.ui.zones import UTC_ZONE
 
 TOP = 8
 RECENT = 10

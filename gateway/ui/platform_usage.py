@@ -9,8 +9,8 @@ from gateway.period import Period, to_us
 from gateway.storage.ports import PLATFORM, UsageQuery
 from gateway.storage.values import UsageSum
 from gateway.tenants.model import Tenant
+from gateway.tenants.zones import current_month
 from gateway.ui.services import UiServices
-from gateway.ui.zones import current_month
 
 BATCH = 200
 EVERYBODY = 10_000_000

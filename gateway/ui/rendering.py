@@ -8,12 +8,12 @@ from aiohttp import web
 
 from gateway.data_files import data_root
 from gateway.tenants.model import Tenant
+from gateway.tenants.zones import zone_of
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message, Shell, Theme
 from gateway.ui.formats import FILTERS
 from gateway.ui.guard import Visit
 from gateway.ui.keys import SERVICES, SESSIONS
-from gateway.ui.zones import zone_of
 
 THEMES: tuple[Theme, ...] = ("auto", "light", "dark")
 THEME_COOKIE = "gw_theme"

@@ -6,23 +6,20 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
+from gateway.accounts.ports import Audit, People
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.period import Period
 from gateway.quotas.limit import Mode
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
 from gateway.storage.values import (
-    AuditEntry,
     Bucket,
     CallFilter,
     CallRow,
     Dimension,
-    Link,
     Page,
     RefusalSum,
-    Session,
     UsageSum,
-    User,
 )
 from gateway.tenants.model import Key, Tenant
 
@@ -39,29 +36,6 @@ class Keys(Protocol):
 
     async def list(self, scope: Scope, tenant: str) -> list[Key]: ...
     async def last_used(self, scope: Scope, tenant: str) -> dict[str, int]: ...
-
-
-class People(Protocol):
-    """People, their logins and one-time links."""
-
-    async def create_user(self, scope: Scope, user: User) -> None: ...
-    async def get_user(self, scope: Scope, id: str) -> User | None: ...
-    async def find_email(self, scope: Scope, email: str) -> User | None: ...
-    async def set_password(self, scope: Scope, id: str, password_hash: str) -> object: ...
-    async def has_admin(self, scope: Scope) -> bool: ...
-    async def open_session(self, scope: Scope, session: Session) -> None: ...
-    async def session(self, scope: Scope, id: str) -> Session | None: ...
-    async def touch_session(self, scope: Scope, id: str, idle_expires_us: int) -> object: ...
-    async def revoke_session(self, scope: Scope, id: str, now_us: int) -> object: ...
-    async def revoke_sessions(self, scope: Scope, user: str, now_us: int) -> object: ...
-    async def create_link(self, scope: Scope, link: Link) -> None: ...
-    async def use_link(self, scope: Scope, hash: bytes, now_us: int) -> Link | None: ...
-
-
-class Audit(Protocol):
-    """The append-only log of who did what."""
-
-    async def append(self, scope: Scope, entry: AuditEntry) -> object: ...
 
 
 class Ledger(Protocol):

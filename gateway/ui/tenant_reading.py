@@ -9,12 +9,12 @@ from gateway.period import from_us, local_midnight, to_us
 from gateway.storage.ports import Scope, UsageQuery
 from gateway.storage.values import CallFilter
 from gateway.tenants.model import Key, Tenant
+from gateway.tenants.zones import current_month, zone_of
 from gateway.ui.charts import BarChart, Point, Share, bar_chart, shares
 from gateway.ui.contexts import BillView, CallList, KeyLine, TenantView
 from gateway.ui.example import example_call
 from gateway.ui.limits import limit_bars
 from gateway.ui.services import UiServices
-from gateway.ui.zones import current_month, zone_of
 
 RECENT = 12
 PAGE = 50

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.accounts.people import Accounts
 from gateway.clock import SECOND_US, ManualClock
 from gateway.config.loader import load
 from gateway.config.snapshot import Snapshot
@@ -19,7 +20,6 @@ from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.storage.values import Role, User
 from gateway.tenants.model import Key, Tenant
-from gateway.ui.accounts import Accounts
 from gateway.ui.app import build_ui
 from gateway.ui.bill import estimate_bill
 from gateway.ui.services import LimitUse, UiServices

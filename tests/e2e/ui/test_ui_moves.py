@@ -3,8 +3,8 @@
 import pytest
 from support.ui_world import PASSWORD
 
+from gateway.accounts.people import link_url
 from gateway.clock import HOUR_US
-from gateway.ui.accounts import link_url
 from gateway.ui.keys import LIVE
 
 pytestmark = [pytest.mark.slow, pytest.mark.service]

@@ -6,10 +6,10 @@ import jwt
 import pytest
 from support.ui_world import PASSWORD, World
 
+from gateway.accounts.people import link_url
+from gateway.accounts.sessions import ABSOLUTE_US, COOKIE, IDLE_US
 from gateway.clock import DAY_US, HOUR_US, MINUTE_US
-from gateway.ui.accounts import link_url
 from gateway.ui.guard import safe_next
-from gateway.ui.sessions import ABSOLUTE_US, COOKIE, IDLE_US
 
 
 def cookie(world: World) -> str:

@@ -4,14 +4,14 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.accounts.secret_file import load_secret
+from gateway.accounts.throttle import MAX_ENTRIES, Throttle
 from gateway.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from gateway.ui import formats
 from gateway.ui.charts import Point, bar_chart, nice_ceiling
 from gateway.ui.forecast import Forecast, forecast
 from gateway.ui.limits import FULLEST, arrange, to_bar
-from gateway.ui.secret_file import load_secret
 from gateway.ui.services import LimitUse
-from gateway.ui.throttle import MAX_ENTRIES, Throttle
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import jwt
 
+from gateway.accounts.ports import People
 from gateway.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US, Clock
 from gateway.storage.ports import PLATFORM
 from gateway.storage.values import Session, User
-from gateway.ui.services import People
 
 COOKIE = "gw_session"
 IDLE_US = 12 * HOUR_US

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from gateway.accounts.ports import Audit, People
 from gateway.clock import DAY_US, HOUR_US, Clock
 from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.values import AuditEntry, Link, LinkPurpose, Role, User
 from gateway.tenants.permissions import is_role
-from gateway.ui.services import Audit, People
 
 MIN_PASSWORD = 10
 MAX_PASSWORD = 256
