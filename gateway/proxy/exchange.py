@@ -1,122 +1,41 @@
-"""One call, from head to last byte. ``run`` is the order of SEMANTICS §2–§6 and reads top to bottom."""
+"""One call, from head to last byte: ``run`` is the order of SEMANTICS §2–§6. What its connections say is in ``call``."""
 
-from typing import TYPE_CHECKING
+import time
 
 from gateway.hooks.events import Admit, Authenticate, Refusal
 from gateway.http.body import Framing
-from gateway.http.chunked import chunk, last_chunk
+from gateway.http.chunked import last_chunk
 from gateway.http.errors import MessageError
 from gateway.http.forwarding import trailer_section
-from gateway.http.request import Request
 from gateway.http.response import Response
-from gateway.metering.record import CallRecord, Outcome
-from gateway.proxy.answer import client_framing, interim_head, response_head
+from gateway.metering.record import Outcome
+from gateway.proxy.answer import client_framing, response_head
 from gateway.proxy.books import Books
+from gateway.proxy.call import Call
 from gateway.proxy.failures import (
-    BODY_TIMEOUT,
     CLIENT_LEFT,
     INTERNAL,
-    TRUNCATED,
     UPSTREAM_FAILED,
     UPSTREAM_MALFORMED,
-    UPSTREAM_TIMEOUT,
     CallFailed,
     Failure,
 )
 from gateway.proxy.measuring import Measuring
 from gateway.proxy.outgoing import request_head
-from gateway.proxy.plan import Bound, Match, RoutePlan
 from gateway.proxy.recording import complete_record, new_record
 from gateway.proxy.refusing import refuse, write_problem
-from gateway.proxy.request_body import RequestBody
 from gateway.proxy.tunnel import run_tunnel
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.tenants.model import Principal
-
-if TYPE_CHECKING:
-    from gateway.proxy.connection import ClientConnection
 
 NOT_FOUND = Refusal(404, "no_route", "No route matches this request.")
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
 
 
-class Exchange:
-    """The state of one call. The connection's callbacks come in through the methods of the last section."""
+class Exchange(Call):
+    """The order of one call."""
 
-    __slots__ = (
-        "_drained",
-        "_framing",
-        "_match",
-        "address",
-        "attempts",
-        "body",
-        "books",
-        "bound",
-        "call_id",
-        "client_eof",
-        "connection",
-        "forwarding",
-        "given_request_id",
-        "gone",
-        "head_sent",
-        "keep_alive",
-        "measuring",
-        "plan",
-        "principal",
-        "record",
-        "request",
-        "request_id",
-        "response_bytes",
-        "server",
-        "started",
-        "ttfb",
-        "tunnel_in",
-        "upstream",
-    )  # fmt: skip
-
-    def __init__(self, connection: "ClientConnection", request: Request, body: RequestBody) -> None:
-        server = self.server = connection.server
-        self.connection = connection
-        self.request = request
-        self.body = body
-        self.upstream: UpstreamConnection | None = None
-        self.keep_alive = request.keep_alive
-        self.forwarding = False
-        self.gone = False
-        self.tunnel_in = 0
-        self.client_eof = False
-        self.started = server.loop.time()
-        self.ttfb = 0.0
-        self.attempts = 0
-        self._drained = 0
-        self.response_bytes = 0
-        self.head_sent = False
-        self._framing = Framing.NONE
-        self.principal: Principal | None = None
-        self.bound: Bound | None = None
-        self.measuring: Measuring | None = None
-        self._match: Match[RoutePlan]
-        self.plan: RoutePlan
-        self.record: CallRecord
-        self.books: Books | None = None
-        self.call_id = server.ids.new(server.clock.now())
-        given = request.fields.known.get(b"x-request-id")
-        if given is not None and len(given) == 1 and server.request_id_ok(given[0]):
-            self.request_id = given[0]
-            self.given_request_id = given[0].decode()
-        else:
-            self.request_id = self.call_id.hex().encode()
-            self.given_request_id = ""
-
-    @property
-    def route_name(self) -> str:
-        return self.plan.name if hasattr(self, "plan") else ""
-
-    @property
-    def opened(self) -> Books:
-        """The books of a call that was admitted."""
-        assert self.books is not None
-        return self.books
+    __slots__ = ()
 
     async def run(self) -> None:
         """The whole call. Nothing is sent to the client after the last byte but by the next call."""
@@ -206,7 +125,7 @@ class Exchange:
                 await upstream.changed()
             response = upstream.response
             if upstream.failure is None and response is not None:
-                self.ttfb = self.server.loop.time() - self.started
+                self.ttfb = time.monotonic() - self.started
                 if response.status == 101 and request.fields.upgrade is None:
                     raise CallFailed(UPSTREAM_MALFORMED)
                 return response
@@ -278,14 +197,6 @@ class Exchange:
             self.client_slow(True)
         await upstream.body()
 
-    def _framed(self, piece: bytes) -> bytes:
-        """A piece on its way to the client, counted and measured."""
-        if not self.gone:
-            self.response_bytes += len(piece)
-        if self.measuring is not None:
-            self.measuring.feed(piece)
-        return chunk(piece) if self._framing is Framing.CHUNKED else piece
-
     async def book(self, outcome: Outcome, status: int, not_billable: str = "") -> None:
         """Complete the record, append and settle."""
         record = self.record
@@ -326,96 +237,3 @@ class Exchange:
         if upstream is not None:
             response = upstream.response
             upstream.release(reusable=response is not None and response.keep_alive and self.body.complete)
-
-    # ── callbacks of the upstream connection ─────────────────────────────────────────────────────────────────────
-
-    def interim(self, response: Response) -> None:
-        if self.request.minor_version and not self.head_sent:
-            self.connection.write(interim_head(response))
-
-    def relay(self, data: bytes) -> None:
-        if not self.gone:
-            if data:
-                self.connection.write(self._framed(data))
-            return
-        if self.measuring is not None:
-            self.measuring.feed(data)
-        self._drained += len(data)
-        if self._drained > self.server.settings.drain_bytes and self.upstream is not None:
-            self.upstream.fail(CLIENT_LEFT)
-
-    def progress(self) -> None:
-        if not self.gone and not self.connection.tunnel and not self.connection.write_paused:
-            self.connection.deadline = self.server.loop.time() + self.plan.read_timeout
-
-    def upstream_slow(self, slow: bool) -> None:
-        if slow:
-            self.connection.pause_reading()
-        else:
-            self.connection.resume_reading()
-
-    # ── callbacks of the client connection ───────────────────────────────────────────────────────────────────────
-
-    def from_client(self, data: bytes) -> None:
-        """Bytes in a tunnel."""
-        self.tunnel_in += len(data)
-        if data and self.upstream is not None:
-            self.upstream.transport.write(data)
-
-    def body_progress(self) -> None:
-        settings = self.server.settings
-        self.connection.deadline = self.server.loop.time() + max(settings.body_timeout, self.plan.read_timeout)
-
-    def body_broken(self, error: MessageError) -> None:
-        self.keep_alive = False
-        if self.upstream is not None:
-            self.upstream.fail(Failure(error.status, error.code, error.detail, "client_left"))
-
-    def client_slow(self, slow: bool) -> None:
-        if self.upstream is not None:
-            self.upstream.pause() if slow else self.upstream.resume()
-            limit = self.server.settings.write_timeout if slow else self.plan.read_timeout
-            self.connection.deadline = self.server.loop.time() + limit
-
-    def client_finished(self) -> None:
-        """The client sends no more. With its request complete it has a moment to take the answer."""
-        self.client_eof = True
-        self.keep_alive = False
-        if self.connection.tunnel:
-            if self.upstream is not None and self.upstream.transport.can_write_eof():
-                self.upstream.transport.write_eof()
-        elif not self.body.complete:
-            self.connection.transport.abort()
-        else:
-            self.server.loop.call_later(self.server.settings.half_close_grace, self._grace_over)
-
-    def _grace_over(self) -> None:
-        if self.connection.exchange is self:
-            self.connection.transport.abort()
-
-    def client_left(self) -> None:
-        """The client is gone: free the upstream, unless the answer is read on for its units (SEMANTICS §12)."""
-        self.gone = True
-        self.keep_alive = False
-        self.body.fail(MessageError("the client went away"))
-        upstream = self.upstream
-        if upstream is None:
-            return
-        if self.plan.drain and self.body.complete and not self.connection.tunnel:
-            upstream.resume()
-            self.server.watch(self, self.server.loop.time() + self.plan.drain)
-        else:
-            upstream.fail(CLIENT_LEFT)
-
-    def timed_out(self) -> None:
-        """The connection's deadline is over: whoever was waited for is too slow."""
-        upstream, connection = self.upstream, self.connection
-        if upstream is None:
-            self.body.fail(MessageError("the request body did not arrive in time", 408, "request_timeout"))
-        elif self.gone or connection.write_paused:
-            upstream.fail(CLIENT_LEFT)
-            connection.transport.abort()
-        elif upstream.response is not None:
-            upstream.fail(TRUNCATED)
-        else:
-            upstream.fail(UPSTREAM_TIMEOUT if self.body.complete or connection.reading_paused else BODY_TIMEOUT)

@@ -6,9 +6,9 @@ import re
 
 from gateway.config.snapshot import Snapshot
 from gateway.hooks.registry import Registry
+from gateway.proxy.call import Call
 from gateway.proxy.call_ids import CallIds
 from gateway.proxy.connection import ClientConnection
-from gateway.proxy.exchange import Exchange
 from gateway.proxy.failures import CLIENT_LEFT
 from gateway.proxy.plan import Plan
 from gateway.proxy.pool import Pool
@@ -35,7 +35,7 @@ class ProxyServer:
         self.connections: set[ClientConnection] = set()
         self.draining = False
         self._empty: asyncio.Event | None = None
-        self._watched: dict[Exchange, float] = {}
+        self._watched: dict[Call, float] = {}
         self._pools: dict[Target, Pool] = {}
         self._means: dict[str, dict[str, float]] = {}
         self._registry: Registry = services.registry
@@ -93,7 +93,7 @@ class ProxyServer:
         if self._empty is not None and not self.connections:
             self._empty.set()
 
-    def watch(self, exchange: Exchange, deadline: float) -> None:
+    def watch(self, exchange: Call, deadline: float) -> None:
         """An exchange whose client left reads its answer on until ``deadline``."""
         self._watched[exchange] = deadline
 
