@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gateway.storage.audit import Audit
+from gateway.storage.billing import Billing
 from gateway.storage.changes import Changes
 from gateway.storage.engine import Database, create_engine, sqlite_path
 from gateway.storage.keys import Keys
@@ -24,6 +25,7 @@ class Store:
         self.people = People(database)
         self.audit = Audit(database)
         self.ledger = Ledger(database)
+        self.billing = Billing(database)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.storage.audit import Audit
+from gateway.storage.billing import Billing
 from gateway.storage.changes import Changes
 from gateway.storage.keys import Keys
 from gateway.storage.ledger import Ledger
@@ -15,7 +16,7 @@ from gateway.storage.ports import Scope
 from gateway.storage.store import Store
 from gateway.storage.tenants import Tenants
 
-REPOSITORIES = (Tenants, Keys, Changes, People, Audit, Ledger)
+REPOSITORIES = (Tenants, Keys, Changes, People, Audit, Ledger, Billing)
 
 # The shipper's own: a batch holds all tenants, and each row carries its tenant.
 UNSCOPED = {"post", "skip", "close"}
@@ -94,7 +95,11 @@ INNER = {
     "_sum_rows": "for each tenant that _tenants found within the scope",
     "_stored": "for each tenant that _tenants found within the scope",
     "revision_of": "the schema's version",
-    "_watermark": "hosts hold no tenant's data",
+    "_watermark": "hosts and heads hold no tenant's data",
+    "_versions": "the catalog is the platform's, its prices no secret",
+    "publish": "the catalog is the platform's",
+    "_add": "billing_usage hands the scope on as a condition",
+    "add": "each row is checked against the scope",
 }
 
 

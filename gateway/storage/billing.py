@@ -1,0 +1,113 @@
+"""The books: billing's unit of work. What happens within one is committed once, at its end, or not at all."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.storage import billing_schema as schema
+from gateway.storage.audit import insert_audit
+from gateway.storage.billing_rows import BillingRows
+from gateway.storage.billing_usage import late_since, units_until
+from gateway.storage.billing_values import PlanVersionRow
+from gateway.storage.changes import append_changes
+from gateway.storage.engine import Database
+from gateway.storage.ports import Scope
+from gateway.storage.schema import heads, tenants
+from gateway.storage.scoping import platform_only, within
+from gateway.storage.slices import Span
+from gateway.storage.values import AuditEntry
+
+LEDGER = "ledger"
+
+
+class Books(BillingRows):
+    """Everything of billing in one transaction: rows, the catalog, numbers, usage, audit."""
+
+    def __init__(self, connection: AsyncConnection, scope: Scope) -> None:
+        super().__init__(connection, scope)
+
+    async def versions(self, *where: sa.ColumnElement[bool]) -> list[PlanVersionRow]:
+        """Versions of the catalog, oldest first. Prices are no secret of a tenant's."""
+        return await _versions(self.connection, *where)
+
+    async def publish(self, rows: list[PlanVersionRow]) -> None:
+        """Add versions to the catalog."""
+        platform_only(self._scope)
+        if rows:
+            values = [{name: getattr(row, name) for name in PlanVersionRow.__slots__} for row in rows]
+            await self.connection.execute(sa.insert(schema.plan_versions), values)
+
+    async def next_number(self, name: str) -> int:
+        """The next number of a series, from 1; given back if the transaction fails, so that none is missing."""
+        platform_only(self._scope)
+        table = schema.series
+        taken = sa.update(table).where(table.c.name == name).values(sequence=table.c.sequence + 1)
+        found = (await self.connection.execute(taken.returning(table.c.sequence))).scalar()
+        if found is None:
+            await self.connection.execute(sa.insert(table).values(name=name, sequence=1))
+        return int(found or 1)
+
+    async def watermark(self) -> int:
+        """The ledger's posting sequence as this transaction sees it (SEMANTICS §29)."""
+        return await _watermark(self.connection)
+
+    async def units(self, tenant: str, start_us: int, end_us: int, watermark: int) -> dict[str, int]:
+        """Billable units by meter in ``[start, end)`` of what was posted up to ``watermark``."""
+        return await units_until(self.connection, self._scope, tenant, start_us, end_us, watermark)
+
+    async def late_since(self, tenant: str, span: Span, watermark: int) -> int | None:
+        """The oldest record in ``span`` posted after ``watermark``."""
+        return await late_since(self.connection, self._scope, tenant, span, watermark)
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Tell who did what, in the same transaction."""
+        await insert_audit(self.connection, entry)
+
+    async def set_tenant(self, tenant: str, values: Mapping[str, Any]) -> None:
+        """Change a tenant's state and tell the workers (SEMANTICS §31)."""
+        platform_only(self._scope)
+        await self.connection.execute(sa.update(tenants).where(tenants.c.id == tenant).values(**values))
+        await append_changes(self.connection, [("tenant", tenant, tenant)])
+
+    async def tenant(self, id: str) -> sa.RowMapping | None:
+        """The columns of a tenant within the scope."""
+        query = sa.select(tenants).where(tenants.c.id == id, within(self._scope, tenants.c.id))
+        return (await self.connection.execute(query)).mappings().one_or_none()
+
+    async def tenants(self, *where: sa.ColumnElement[bool]) -> list[sa.RowMapping]:
+        """The columns of all tenants within the scope."""
+        query = sa.select(tenants).where(within(self._scope, tenants.c.id), *where).order_by(tenants.c.id)
+        return list((await self.connection.execute(query)).mappings())
+
+
+async def _watermark(connection: AsyncConnection) -> int:
+    query = sa.select(heads.c.sequence).where(heads.c.name == LEDGER)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def _versions(connection: AsyncConnection, *where: sa.ColumnElement[bool]) -> list[PlanVersionRow]:
+    table = schema.plan_versions
+    rows = await connection.execute(sa.select(table).where(*where).order_by(table.c.key, table.c.ordinal))
+    return [PlanVersionRow(*row) for row in rows]
+
+
+class Billing:
+    """The door to the books."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def read(self, scope: Scope) -> AsyncIterator[Books]:
+        """One consistent view."""
+        async with self._database.read() as connection:
+            yield Books(connection, scope)
+
+    @asynccontextmanager
+    async def write(self, scope: Scope) -> AsyncIterator[Books]:
+        """One transaction; the block's end is its only commit."""
+        async with self._database.write() as connection:
+            yield Books(connection, scope)

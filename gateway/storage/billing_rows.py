@@ -1,0 +1,100 @@
+"""Rows of billing within one transaction and one scope: found, added and compared-and-set. Values are dataclasses."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import GatewayError
+from gateway.storage import billing_schema as schema
+from gateway.storage.billing_values import (
+    CreditNoteRow,
+    CreditRow,
+    DrawRow,
+    InvoiceRow,
+    LineRow,
+    PaymentRow,
+    PendingRow,
+    PhaseRow,
+    SubscriptionRow,
+)
+from gateway.storage.ports import Scope
+from gateway.storage.scoping import must_own, within
+
+Value = TypeVar("Value")
+Condition = sa.ColumnElement[bool]
+
+TABLES: dict[type, sa.Table] = {
+    SubscriptionRow: schema.subscriptions,
+    PhaseRow: schema.subscription_phases,
+    InvoiceRow: schema.invoices,
+    LineRow: schema.invoice_lines,
+    PendingRow: schema.pending_items,
+    PaymentRow: schema.payments,
+    CreditRow: schema.credits,
+    DrawRow: schema.credit_draws,
+    CreditNoteRow: schema.credit_notes,
+}
+
+
+class Moved(GatewayError):
+    """Another process changed the row first: what was decided by its old state is void, and may be tried again."""
+
+
+class BillingRows:
+    """The rows that one scope sees, on one connection."""
+
+    def __init__(self, connection: AsyncConnection, scope: Scope) -> None:
+        self.connection = connection
+        self._scope = scope
+
+    async def find(
+        self, kind: type[Value], *where: Condition, order: Sequence[Any] = (), limit: int | None = None
+    ) -> list[Value]:
+        """The rows that meet every condition."""
+        table = TABLES[kind]
+        columns = [table.c[field.name] for field in fields(kind)]  # type: ignore[arg-type]
+        query = sa.select(*columns).where(within(self._scope, table.c.tenant), *where).order_by(*order).limit(limit)
+        return [kind(*row) for row in await self.connection.execute(query)]
+
+    async def one(self, kind: type[Value], *where: Condition) -> Value | None:
+        """The only such row, or None."""
+        found = await self.find(kind, *where, limit=2)
+        assert len(found) < 2, f"more than one {kind.__name__}"
+        return found[0] if found else None
+
+    async def add(self, values: Iterable[object]) -> None:
+        """Insert rows, of any kinds; raises ``Conflict`` where one of that identity exists."""
+        by_kind: dict[type, list[dict[str, Any]]] = {}
+        for value in values:
+            assert is_dataclass(value), value
+            must_own(self._scope, value.tenant)  # type: ignore[attr-defined]
+            by_kind.setdefault(type(value), []).append(asdict(value))  # type: ignore[arg-type]
+        for kind, table in TABLES.items():  # in the order of their foreign keys
+            if rows := by_kind.get(kind):
+                await self.connection.execute(sa.insert(table), rows)
+
+    async def replace(self, old: Value, new: Value) -> None:
+        """Compare-and-set by ``revision``, which ``new`` counts up; raises ``Moved`` if another was first."""
+        table = TABLES[type(old)]
+        before, after = asdict(old), asdict(new)  # type: ignore[call-overload]
+        changed = {name: value for name, value in after.items() if value != before[name]}
+        changed["revision"] = before["revision"] + 1
+        where = (table.c.id == before["id"], table.c.revision == before["revision"])
+        statement = sa.update(table).where(within(self._scope, table.c.tenant), *where).values(changed)
+        if (await self.connection.execute(statement)).rowcount != 1:
+            raise Moved(f"{before['id']} was changed by another process; try again")
+
+    async def set(self, kind: type, values: dict[str, object], *where: Condition) -> int:
+        """Update the rows that meet every condition; returns how many."""
+        table = TABLES[kind]
+        statement = sa.update(table).where(within(self._scope, table.c.tenant), *where).values(values)
+        return (await self.connection.execute(statement)).rowcount
+
+    async def delete(self, kind: type, *where: Condition) -> int:
+        """Delete drafts and what hangs on them; returns how many rows."""
+        table = TABLES[kind]
+        statement = sa.delete(table).where(within(self._scope, table.c.tenant), *where)
+        return (await self.connection.execute(statement)).rowcount
