@@ -82,6 +82,11 @@ def _histograms(workers: list[Published]) -> Iterator[tuple[str, list[tuple[str,
 
 
 def _gauges(workers: list[Published], shipper: Published) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "gateway_unmetered_calls",
+        "Calls served without a record because the spool took none.",
+        value=sum(w.get("unmetered", 0) for w in workers),
+    )
     yield GaugeMetricFamily("gateway_workers", "Workers that published lately.", value=len(workers))
     yield GaugeMetricFamily(
         "gateway_open_connections", "Client connections.", value=sum(w.get("open_connections", 0) for w in workers)

@@ -23,9 +23,11 @@ class Books:
     __slots__ = (
         "_bound",
         "_held",
+        "_late",
         "_plan",
         "_services",
         "_slot",
+        "_unmetered_ok",
         "decision",
         "finished",
         "open",
@@ -39,6 +41,8 @@ class Books:
         self._bound = bound
         self._slot = -1
         self._held = False
+        self._late = False
+        self._unmetered_ok = False
         self.record = record
         self.reservation = _NO_LIMITS
         self.decision: Decision | None = None
@@ -48,6 +52,7 @@ class Books:
     async def admit(self, address: str, unmetered_ok: bool) -> Refusal | None:
         """Open the slot and take all limits in one step, or say why not; then nothing is taken and nothing is open."""
         services, record = self._services, self.record
+        self._unmetered_ok = unmetered_ok
         if not services.spool.has_room():
             if not unmetered_ok:
                 return SPOOL_FULL
@@ -69,7 +74,8 @@ class Books:
                 services.inflight.close(self._slot)
                 self.open = False
                 return refusal
-        services.inflight.reserved(self._slot, record.at_us)
+        # Let pass by policy: the store holds nothing of this call, and a recovery gives nothing back.
+        services.inflight.reserved(self._slot, record.at_us, not record.flags & Flag.STORE_OPEN)
         return None
 
     async def _reserve(self) -> Refusal | None:
@@ -101,28 +107,55 @@ class Books:
         self._services.inflight.sent(self._slot)
 
     async def finish(self, units: Mapping[str, int], *, counted: bool) -> None:
-        """Append, then settle or release. Raises ``OSError`` when the record could not be written.
+        """Append, then settle or release; with ``fsync: always`` wait for the disk.
 
-        The slot stays open then: it is what is left of the call, and recovery makes a record of it.
+        Raises ``OSError`` when the record could not be written: the client must not get its last byte, the slot stays
+        open, and the append is tried again (SEMANTICS §25).
         """
         services, record = self._services, self.record
         self.finished = True
         record.counted = counted
         if counted:
             record.quota_units = dict(units) if self._bound is not None else {}
-        try:
-            services.spool.append(record)
-        except OSError:
-            if not record.flags & Flag.UNMETERED:
-                raise
+        sequence = self._append()
         if self._held:
             await self._settle(units, counted)
         services.inflight.settled(self._slot)
+        if services.synced is not None and sequence:
+            await services.synced(sequence)
         for stage in self._plan.record:
             try:
                 stage(Record(record))
             except Exception:
                 services.logger.exception("a record stage failed")
+
+    def _append(self) -> int:
+        """The record's sequence; 0 when it is given up because calls are served unmetered."""
+        services, record = self._services, self.record
+        try:
+            return services.spool.append(record)
+        except OSError:
+            if self._unmetered_ok:
+                services.metrics.unmetered += 1
+                return 0
+            services.unwritten.add(self)
+            self._late = True
+            raise
+
+    async def finish_late(self) -> None:
+        """The append that failed, once more. A call whose answer we cut ourselves is not billed."""
+        services, record = self._services, self.record
+        if record.outcome == "ok":
+            record.outcome = "interrupted"
+            record.billable = record.counted = False
+            record.not_billable = "interrupted"
+            record.quota_units = {}
+        services.spool.append(record)
+        if self._held:
+            await self._settle(record.quota_units, record.counted)
+        services.inflight.settled(self._slot)
+        self._late = False
+        self.close()
 
     async def _settle(self, units: Mapping[str, int], counted: bool) -> None:
         record, immediate = self.record, self._services.immediate
@@ -141,7 +174,7 @@ class Books:
 
     def close(self) -> None:
         """The last byte is out."""
-        if self.open:
+        if self.open and not self._late:
             self._services.inflight.close(self._slot)
             self.open = False
 

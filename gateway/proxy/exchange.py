@@ -1,4 +1,4 @@
-"""One call, from head to last byte: ``run`` is the order of SEMANTICS §2–§6. What its connections say is in ``call``."""
+"""One call, from head to last byte: ``run`` is the order of SEMANTICS §2–§6. State and callbacks are in ``call``."""
 
 import time
 
@@ -55,8 +55,7 @@ class Exchange(Call):
         except CallFailed as error:
             await self._failed(error.failure)
         except OSError:
-            self.server.logger.exception("a call was not recorded", extra={"call": self.call_id.hex()})
-            connection.abort(reset=True)
+            self._not_recorded()
         except Exception:
             self.server.logger.exception("a call failed", extra={"call": self.call_id.hex()})
             await self._failed(INTERNAL)
@@ -217,8 +216,7 @@ class Exchange(Call):
             if self.books is not None and self.books.open and not self.books.finished:
                 await self.book(failure.outcome, status, "" if billable else failure.code)
         except OSError:
-            server.logger.exception("a call was not recorded", extra={"call": self.call_id.hex()})
-            connection.abort(reset=True)
+            self._not_recorded()
             return
         self.keep_alive = self.keep_alive and self.body.complete
         if self.head_sent or self.gone:
@@ -226,6 +224,14 @@ class Exchange(Call):
             connection.abort(reset=self._framing is Framing.CLOSE)
         else:
             write_problem(self, Refusal(failure.status, failure.code, failure.detail))
+        if self.books is not None:
+            self.books.close()
+
+    def _not_recorded(self) -> None:
+        """SEMANTICS §25: the client must not take its answer for whole."""
+        self.server.logger.exception("a call was not recorded", extra={"call": self.call_id.hex()})
+        self.keep_alive = False
+        self.connection.abort(reset=True)
         if self.books is not None:
             self.books.close()
 

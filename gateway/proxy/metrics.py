@@ -34,6 +34,8 @@ class Metrics:
         self.refusals: dict[str, int] = {}
         self.upstream_errors: dict[str, int] = {}
         self.open_connections = 0
+        self.unmetered = 0
+        """Calls served whose record the disk did not take (``spool.on_error: serve``)."""
 
     def route(self, name: str) -> RouteMetrics:
         """The figures of a route, made when first asked for."""
@@ -63,4 +65,5 @@ class Metrics:
                 name: {"counts": list(route.latency), "sum_us": route.sum_us} for name, route in self.routes.items()
             },
             "open_connections": self.open_connections,
+            "unmetered": self.unmetered,
         }

@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
+from gateway.http.forwarding import mask_keys
 from gateway.metering.record import CallRecord, Flag, Outcome
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def new_record(exchange: "Exchange", shown_address: str) -> CallRecord:
         route=plan.name,
         upstream=plan.upstream_name,
         method=request.method.decode("latin-1"),
-        path=request.path.decode("latin-1"),
+        path=mask_keys(request.path).decode("latin-1"),
         units=plan.amounts,
         address=shown_address,
         request_id=exchange.given_request_id,

@@ -72,6 +72,7 @@ class ProxyServer:
         for pool in self._pools.values():
             pool.close()
         await asyncio.sleep(0)
+        await self.services.unwritten.retry()
         self.refusals.flush(everything=True)
 
     async def _until_empty(self, timeout: float) -> None:
@@ -108,6 +109,7 @@ class ProxyServer:
             await asyncio.sleep(self.settings.sweep)
             try:
                 self._look(self.loop.time())
+                await self.services.unwritten.retry()
             except Exception:
                 self.logger.exception("sweep failed")
 

@@ -1,7 +1,7 @@
 """What the data plane is given: ports only, composed by the runtime."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from gateway.metering.ports import UsageSpool
 from gateway.metering.record import CallRecord
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.settings import Settings
+from gateway.proxy.unwritten import Unwritten
 from gateway.quotas.counter import CounterStore, Decision, Reservation
 from gateway.tenants.model import Principal
 
@@ -33,7 +34,7 @@ class Inflight(Protocol):
 
     def open(self, call_id: bytes, record: CallRecord, reservation: bytes) -> int: ...
 
-    def reserved(self, slot: int, at_us: int) -> None: ...
+    def reserved(self, slot: int, at_us: int, taken: bool = True) -> None: ...
 
     def sent(self, slot: int) -> None: ...
 
@@ -57,7 +58,10 @@ class ImmediateStore(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """The ports. ``secret`` keys the hash of addresses; all workers of a host have the same."""
+    """The ports. ``secret`` keys the hash of addresses; all workers of a host have the same.
+
+    ``synced`` is given with ``fsync: always``: it waits until the record with that sequence survives a power loss.
+    """
 
     directory: Directory
     counters: CounterStore
@@ -69,11 +73,14 @@ class Services:
     registry: Registry
     secret: bytes = b""
     settings: Settings = field(default_factory=Settings)
+    synced: Callable[[int], Awaitable[None]] | None = None
     immediate: ImmediateStore | None = field(init=False)
+    unwritten: Unwritten = field(init=False)
     _warned_us: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.immediate = self.counters if isinstance(self.counters, ImmediateStore) else None
+        self.unwritten = Unwritten(self.logger)
 
     def store_failed(self, error: StoreUnavailable) -> None:
         """Say so in the log, once a second at most: it happens to every call while it lasts."""

@@ -72,6 +72,7 @@ class Worker:
                 logger=logging.getLogger("gateway.proxy"),
                 registry=load_plugins(snapshot.plugins),
                 secret=host,
+                synced=self.spool.wait_synced if snapshot.spool.fsync == "always" else None,
             )
         )
 

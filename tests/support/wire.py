@@ -86,8 +86,8 @@ class MemoryInflight:
         self.slots[self._next] = ["open"]
         return self._next
 
-    def reserved(self, slot: int, at_us: int) -> None:
-        self.slots[slot].append("reserved")
+    def reserved(self, slot: int, at_us: int, taken: bool = True) -> None:
+        self.slots[slot].append("reserved" if taken else "let pass")
 
     def sent(self, slot: int) -> None:
         self.slots[slot].append("sent")
@@ -273,6 +273,7 @@ class Gateway:
         self.limits: tuple[Limit, ...] = ()
         self.routes: tuple[Route, ...] = ()
         self.headers = "ietf"
+        self.on_error = "refuse"
         self.trusted: tuple[str, ...] = ()
         self.targets: tuple[Target, ...] = ()
 
@@ -289,7 +290,7 @@ class Gateway:
         return Snapshot(
             version=1, folder=Path(), data_dir=Path(), store_url="", counters_url="",
             server=ServerSettings(here, here, None, "", 1, self.trusted, ()),
-            spool=SpoolSettings("interval", "refuse", 1 << 30, 0), headers=self.headers, address_mode="full",
+            spool=SpoolSettings("interval", self.on_error, 1 << 30, 0), headers=self.headers, address_mode="full",
             plugins=(), upstreams={}, routes=routes, plans={"free": PlanLimits("free", "v1", self.limits)},
             tenants={}, keys=(), source={},
         )  # fmt: skip

@@ -185,8 +185,54 @@ async def test_a_full_spool_refuses_and_a_broken_one_cuts_the_answer(gateway, up
     await client.send(GET)
     assert b"ok" not in await client.rest()
     assert list(gateway.inflight.slots.values()) == [["open", "reserved", "sent"]]
+    assert gateway.spool.records == []
     gateway.spool.broken = False
-    gateway.inflight.slots.clear()
+    [record] = await gateway.settled(1)  # the append is tried again, and the slot is free
+    assert (record.outcome, record.billable, record.counted) == ("interrupted", False, False)
+    assert gateway.inflight.closed == [["open", "reserved", "sent", "settled", "close"]]
+
+
+async def test_a_disk_that_fails_when_calls_are_served_unmetered(gateway, upstream):
+    gateway.on_error = "serve"
+    await gateway.start()
+    gateway.spool.broken = True
+    client = await gateway.client()
+    await client.send(GET)
+    assert (await client.answer())[1] == b"ok"
+    assert (gateway.spool.records, gateway.inflight.slots, gateway.metrics.unmetered) == ([], {}, 1)
+
+
+async def test_the_last_byte_waits_for_the_disk(gateway, upstream):
+    await gateway.start()
+    reached, durable = asyncio.Event(), asyncio.Event()
+
+    async def synced(sequence):
+        assert sequence == 1
+        reached.set()
+        await durable.wait()
+
+    gateway.server.services.synced = synced
+    client = await gateway.client()
+    await client.send(GET)
+    await asyncio.wait_for(reached.wait(), 5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.reader.read(1), 0.02)
+    durable.set()
+    assert (await client.answer())[1] == b"ok"
+
+
+async def test_a_sync_that_fails_cuts_the_answer(gateway, upstream):
+    await gateway.start()
+
+    async def synced(sequence):
+        raise OSError(5, "input/output error")
+
+    gateway.server.services.synced = synced
+    client = await gateway.client()
+    await client.send(GET)
+    assert b"ok" not in await client.rest()
+    await gateway.settled(1)
+    assert gateway.inflight.slots == {}
 
 
 async def test_a_closed_store_refuses_and_an_open_limit_lets_pass(gateway, upstream, minute_limit):
