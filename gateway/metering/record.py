@@ -37,7 +37,9 @@ class CallRecord(msgspec.Struct, array_like=True, tag="c", gc=False, kw_only=Tru
     """One proxied request, or one part of a long one. Unique by ``(id, part)`` (SEMANTICS §5).
 
     ``part`` is 0 for the final part and 1, 2 … for checkpoints. ``units`` are billed units per meter (deltas in
-    parts); ``quota_units`` what the counters were given. ``tenant`` and ``key`` are empty on ``auth: none`` routes.
+    parts); ``quota_units`` what the counters were given. ``at_us`` is ``Decision.at``, in every part; ``part_at_us``
+    is the part's own time, which decides the rollup bucket and invoice period of what it holds, 0 where that is
+    ``at_us`` (calls of one part). ``tenant`` and ``key`` are empty on ``auth: none`` routes.
     """
 
     id: bytes
@@ -68,6 +70,7 @@ class CallRecord(msgspec.Struct, array_like=True, tag="c", gc=False, kw_only=Tru
     request_id: str = ""
     plan: str = ""
     flags: int = 0
+    part_at_us: int = 0
 
 
 class RefusalCount(msgspec.Struct, array_like=True, tag="r", gc=False, kw_only=True):

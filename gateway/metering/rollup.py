@@ -42,7 +42,7 @@ class Rollup:
 
     def add(self, record: CallRecord) -> None:
         """Add one record."""
-        at_us = record.at_us
+        at_us = record.part_at_us or record.at_us  # SEMANTICS §5: a part's own time
         key = (record.tenant, at_us - at_us % QUARTER_US, record.key, record.route, record.status // 100)
         cell = self.cells.get(key)
         if cell is None:

@@ -128,7 +128,7 @@ class InflightTable:
         self._map[STATES_AT + slot] = _SENT
 
     def checkpoint(self, slot: int, record: CallRecord) -> None:
-        """Replace the record by what the call would leave now; ``record.at_us`` is the checkpoint's time."""
+        """Replace the record by what the call would leave now; ``record.part_at_us`` is the checkpoint's time."""
         table = self._map
         at = self._first + slot * self._slot_size
         held = SLOT.unpack_from(table, at)[4]
@@ -141,7 +141,7 @@ class InflightTable:
         area += AREA_HEAD.size
         table[area : area + len(payload)] = payload
         table[at + AREA_OFFSET] = other + CHECKPOINTED
-        _TIME.pack_into(table, at + SINCE_OFFSET, record.at_us)
+        _TIME.pack_into(table, at + SINCE_OFFSET, record.part_at_us or record.at_us)
 
     def settled(self, slot: int) -> None:
         """Record appended and counters settled: a recovery leaves both alone."""
