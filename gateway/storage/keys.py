@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from gateway.errors import GatewayError
 from gateway.storage import schema
-from gateway.storage.changes import append_changes
+from gateway.storage.changes import Changed, append_changes
 from gateway.storage.engine import Conflict, Database
 from gateway.storage.ports import Scope
 from gateway.storage.rows import AnyRow, key_of, key_values
@@ -61,6 +61,29 @@ class Keys:
         )
         async with self._database.read() as connection:
             return {row.id: row.last_used_us for row in await connection.execute(query)}
+
+    async def change(self, scope: Scope, key: Key, successor: Key | None = None) -> int | None:
+        """Store a key's new name, scopes, addresses and end, and the key that follows it, in one transaction; returns
+        the change sequence, or None when there is no such living key within the scope."""
+        must_own(scope, key.tenant)
+        table = schema.keys
+        live = sa.update(table).where(
+            table.c.tenant == key.tenant,
+            table.c.id == key.id,
+            table.c.revoked_us.is_(None),
+            within(scope, table.c.tenant),
+        )
+        names = ("name", "scopes", "addresses", "expires_us")
+        values = {name: value for name, value in key_values(key).items() if name in names}
+        async with self._database.write() as connection:
+            if not (await connection.execute(live.values(**values))).rowcount:
+                return None
+            changed: list[Changed] = [("key", key.tenant, key.id)]
+            if successor is not None:
+                must_own(scope, successor.tenant)
+                await connection.execute(sa.insert(table).values(**key_values(successor)))
+                changed.append(("key", successor.tenant, successor.id))
+            return await append_changes(connection, changed)
 
     async def revoke(self, scope: Scope, id: str, now_us: int) -> int | None:
         """End a key now; returns the change sequence, or None when there is no such key within the scope.

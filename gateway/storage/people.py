@@ -10,7 +10,7 @@ from gateway.storage.engine import Conflict, Database
 from gateway.storage.ports import Scope
 from gateway.storage.rows import link_of, session_of, user_of
 from gateway.storage.scoping import must_own, platform_only, within
-from gateway.storage.values import Link, Session, User
+from gateway.storage.values import Link, Role, Session, User
 
 
 class People:
@@ -57,6 +57,18 @@ class People:
         """Let a person in, or no longer; False when there is no such person within the scope."""
         return await self._change(scope, id, {"status": status})
 
+    async def set_role(self, scope: Scope, id: str, role: Role) -> bool:
+        """Give a person another role; False when there is no such person within the scope."""
+        return await self._change(scope, id, {"role": role})
+
+    async def set_name(self, scope: Scope, id: str, name: str) -> bool:
+        """Call a person otherwise; False when there is no such person within the scope."""
+        return await self._change(scope, id, {"name": name})
+
+    async def set_verified(self, scope: Scope, id: str, now_us: int) -> bool:
+        """Note that the person reads their e-mail; False when there is no such person within the scope."""
+        return await self._change(scope, id, {"verified_us": now_us})
+
     async def has_admin(self, scope: Scope) -> bool:
         """Whether anybody administers the platform."""
         platform_only(scope)
@@ -88,6 +100,16 @@ class People:
         later = sa.update(table).where(table.c.id == id, table.c.idle_expires_us < idle_expires_us)
         async with self._database.write() as connection:
             await connection.execute(later.values(idle_expires_us=idle_expires_us))
+
+    async def refresh_session(self, scope: Scope, id: str, refreshes: int, idle_expires_us: int) -> bool:
+        """Exchange a refresh token: count from ``refreshes`` to the next and move the idle end. False when the session
+        has ended, or its count is another: of two who bring the same token, one gets on."""
+        platform_only(scope)
+        table = schema.sessions
+        fresh = sa.update(table).where(table.c.id == id, table.c.refreshes == refreshes, table.c.revoked_us.is_(None))
+        async with self._database.write() as connection:
+            done = await connection.execute(fresh.values(refreshes=refreshes + 1, idle_expires_us=idle_expires_us))
+            return done.rowcount > 0
 
     async def revoke_session(self, scope: Scope, id: str, now_us: int) -> None:
         """End one session."""

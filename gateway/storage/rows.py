@@ -52,6 +52,8 @@ def key_of(row: AnyRow) -> Key:
         revoked_us=row.revoked_us,
         source=row.source,
         hint=row.hint,
+        addresses=tuple(row.addresses),
+        created_by=row.created_by,
     )
 
 
@@ -68,17 +70,38 @@ def key_values(key: Key) -> dict[str, object]:
         "revoked_us": key.revoked_us,
         "source": key.source,
         "hint": key.hint,
+        "addresses": list(key.addresses),
+        "created_by": key.created_by,
     }
 
 
 def user_of(row: AnyRow) -> User:
     """A row of ``users``."""
-    return User(row.id, row.email, row.role, row.tenant, row.name, row.password_hash, row.status, row.created_us)
+    return User(
+        row.id,
+        row.email,
+        row.role,
+        row.tenant,
+        row.name,
+        row.password_hash,
+        row.status,
+        row.created_us,
+        row.verified_us,
+    )
 
 
 def session_of(row: AnyRow) -> Session:
     """A row of ``sessions``."""
-    return Session(row.id, row.user, row.created_us, row.idle_expires_us, row.expires_us, row.revoked_us, row.address)
+    return Session(
+        row.id,
+        row.user,
+        row.created_us,
+        row.idle_expires_us,
+        row.expires_us,
+        row.revoked_us,
+        row.address,
+        row.refreshes,
+    )
 
 
 def link_of(row: AnyRow) -> Link:

@@ -5,7 +5,7 @@ Times are microseconds (``_us``), ids of calls and hashes are raw bytes, units a
 
 import sqlalchemy as sa
 
-REVISION = "0002"
+REVISION = "0003"
 """The schema this code reads and writes: the newest file in ``migrations/versions``."""
 
 metadata = sa.MetaData()
@@ -31,6 +31,8 @@ tenants = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("limits", sa.JSON, nullable=False),
     sa.Column("anchor", sa.Text, nullable=False, server_default=""),
+    sa.Column("locale", sa.Text, nullable=False, server_default=""),
+    sa.Column("date_format", sa.Text, nullable=False, server_default=""),
     sa.Column("created_us", Us, nullable=False),
 )
 
@@ -48,6 +50,8 @@ keys = sa.Table(
     sa.Column("revoke_reason", sa.Text, nullable=False, server_default=""),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("addresses", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("created_by", sa.Text, nullable=False, server_default=""),
     sa.Column("last_used_us", Us),
     sa.Index("keys_by_id", "id"),
 )
@@ -80,6 +84,7 @@ users = sa.Table(
     sa.Column("password_hash", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("created_us", Us, nullable=False),
+    sa.Column("verified_us", Us),
 )
 
 sessions = sa.Table(
@@ -92,6 +97,8 @@ sessions = sa.Table(
     sa.Column("expires_us", Us, nullable=False),
     sa.Column("revoked_us", Us),
     sa.Column("address", sa.Text, nullable=False),
+    # How often its refresh token was exchanged; an older one that comes again was stolen.
+    sa.Column("refreshes", sa.Integer, nullable=False, server_default="0"),
 )
 
 links = sa.Table(

@@ -6,12 +6,16 @@ from gateway.storage.audit import Audit
 from gateway.storage.billing import Billing
 from gateway.storage.changes import Changes
 from gateway.storage.engine import Database, create_engine, sqlite_path
+from gateway.storage.events import Events
+from gateway.storage.invitations import Invitations
+from gateway.storage.kept_answers import KeptAnswers
 from gateway.storage.keys import Keys
 from gateway.storage.ledger import Ledger
 from gateway.storage.migrate import SchemaTooOld, check, revision_of
 from gateway.storage.migrate import migrate as upgrade
 from gateway.storage.people import People
 from gateway.storage.tenants import Tenants
+from gateway.storage.tokens import Tokens
 
 
 class Store:
@@ -26,6 +30,10 @@ class Store:
         self.audit = Audit(database)
         self.ledger = Ledger(database)
         self.billing = Billing(database)
+        self.tokens = Tokens(database)
+        self.invitations = Invitations(database)
+        self.answers = KeptAnswers(database)
+        self.events = Events(database)
 
     async def close(self) -> None:
         """Close every connection."""

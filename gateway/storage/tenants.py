@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from gateway.storage import schema
+from gateway.storage.account_values import TenantSettings
 from gateway.storage.audit import insert_audit
 from gateway.storage.changes import append_changes
 from gateway.storage.engine import Conflict, Database
 from gateway.storage.ports import Scope
 from gateway.storage.rows import tenant_of, tenant_values
-from gateway.storage.scoping import platform_only, within
+from gateway.storage.scoping import must_own, platform_only, within
 from gateway.storage.values import AuditEntry, Page
 from gateway.storage.yaml_sync import sync
 from gateway.tenants.model import Key, Tenant, TenantStatus
@@ -75,3 +76,39 @@ class Tenants:
             entry = AuditEntry(now_us, actor, f"tenant.{status}", id, tenant=id)
             await insert_audit(connection, entry)
             return await append_changes(connection, [("tenant", id, id)])
+
+    async def change(self, scope: Scope, tenant: Tenant) -> int | None:
+        """Store a new name, plan, zone, cycle and overrides of a tenant that the store owns; returns the change
+        sequence, None when there is no such tenant within the scope, or the YAML owns it."""
+        must_own(scope, tenant.id)
+        table = schema.tenants
+        names = ("name", "plan", "timezone", "billing_cycle", "limits")
+        values = {name: value for name, value in tenant_values(tenant).items() if name in names}
+        own = sa.update(table).where(table.c.id == tenant.id, table.c.source == "store", within(scope, table.c.id))
+        async with self._database.write() as connection:
+            if not (await connection.execute(own.values(**values))).rowcount:
+                return None
+            return await append_changes(connection, [("tenant", tenant.id, tenant.id)])
+
+    async def settings(self, scope: Scope, id: str) -> TenantSettings | None:
+        """How the tenant's people want things written; None when there is no such tenant within the scope."""
+        table = schema.tenants
+        query = sa.select(table.c.locale, table.c.date_format).where(table.c.id == id, within(scope, table.c.id))
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return TenantSettings(row.locale, row.date_format) if row else None
+
+    async def set_settings(self, scope: Scope, id: str, settings: TenantSettings) -> bool:
+        """Store the settings; False when there is no such tenant within the scope."""
+        table = schema.tenants
+        change = sa.update(table).where(table.c.id == id, within(scope, table.c.id))
+        async with self._database.write() as connection:
+            done = await connection.execute(change.values(locale=settings.locale, date_format=settings.date_format))
+            return done.rowcount > 0
+
+    async def created(self, scope: Scope, ids: Sequence[str]) -> dict[str, int]:
+        """When each of these tenants was made, in microseconds."""
+        table = schema.tenants
+        query = sa.select(table.c.id, table.c.created_us).where(table.c.id.in_(ids), within(scope, table.c.id))
+        async with self._database.read() as connection:
+            return {row.id: row.created_us for row in await connection.execute(query)}

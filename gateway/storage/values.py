@@ -59,6 +59,7 @@ class User:
     password_hash: str = ""
     status: Literal["active", "disabled"] = "active"
     created_us: int = 0
+    verified_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Session:
     expires_us: int
     revoked_us: int | None = None
     address: str = ""
+    refreshes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

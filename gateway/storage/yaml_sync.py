@@ -14,7 +14,10 @@ from gateway.tenants.model import Key, Tenant
 REMOVED = "removed from the configuration"
 
 TENANT_COLUMNS = ("id", "name", "plan", "timezone", "billing_cycle", "source", "limits", "anchor")
-KEY_COLUMNS = ("tenant", "id", "hash", "name", "scopes", "created_us", "expires_us", "revoked_us", "source", "hint")
+KEY_COLUMNS = (
+    *("tenant", "id", "hash", "name", "scopes", "created_us", "expires_us", "revoked_us", "source", "hint"),
+    *("addresses", "created_by"),
+)
 
 Values = dict[str, object]
 KeyId = tuple[str, str]

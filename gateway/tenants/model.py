@@ -35,6 +35,8 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     revoked_us: int | None = None
     source: Source = "yaml"
     hint: str = ""  # what may be shown of it: "gk_live_ab12…", never the secret
+    addresses: tuple[str, ...] = ()  # networks that may use it; empty: any
+    created_by: str = ""  # the person who made it by API or portal
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -9,14 +9,18 @@ import pytest
 from gateway.storage.audit import Audit
 from gateway.storage.billing import Billing
 from gateway.storage.changes import Changes
+from gateway.storage.events import Events
+from gateway.storage.invitations import Invitations
+from gateway.storage.kept_answers import KeptAnswers
 from gateway.storage.keys import Keys
 from gateway.storage.ledger import Ledger
 from gateway.storage.people import People
 from gateway.storage.ports import Scope
 from gateway.storage.store import Store
 from gateway.storage.tenants import Tenants
+from gateway.storage.tokens import Tokens
 
-REPOSITORIES = (Tenants, Keys, Changes, People, Audit, Ledger, Billing)
+REPOSITORIES = (Tenants, Keys, Changes, People, Audit, Ledger, Billing, Tokens, Invitations, KeptAnswers, Events)
 
 # The shipper's own: a batch holds all tenants, and each row carries its tenant.
 UNSCOPED = {"post", "skip", "close"}
@@ -82,6 +86,8 @@ def test_every_public_method_uses_its_scope() -> None:
 
 # Functions that build queries for a method that has checked its scope already, or inside a writer's transaction.
 INNER = {
+    "_known": "identities of events hold no tenant's data; Events.post is platform only",
+    "_aggregate": "takes the caller's conditions, scope among them",
     "advance": "heads hold no tenant's data",
     "append_changes": "the writer's own rows",
     "_head": "heads hold no tenant's data",
