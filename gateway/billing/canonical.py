@@ -100,12 +100,13 @@ def _tier(tier: Tier, unit: str) -> dict[str, object]:
     return document
 
 
-def _discount(discount: Discount) -> dict[str, str]:
+def _discount(discount: Discount) -> dict[str, object]:
+    periods: dict[str, object] = {} if discount.periods is None else {"periods": discount.periods}
     match discount:
-        case PercentOff(percent):
-            return {"percent": plain(percent)}
-        case AmountOff(amount):
-            return {"amount": plain(amount)}
+        case PercentOff(percent, _):
+            return {"percent": plain(percent)} | periods
+        case AmountOff(amount, _):
+            return {"amount": plain(amount)} | periods
         case _:
             assert_never(discount)
 

@@ -10,9 +10,9 @@ from gateway.money import EXACT, Money, round_amount
 def discount_of(discount: Discount, charge: Decimal) -> Decimal:
     """The exact reduction of ``charge``, from zero to the whole of it."""
     match discount:
-        case PercentOff(percent):
+        case PercentOff(percent, _):
             return EXACT.multiply(charge, percent).scaleb(-2, EXACT)
-        case AmountOff(amount):
+        case AmountOff(amount, _):
             return min(amount, charge)
         case _:
             assert_never(discount)

@@ -18,6 +18,7 @@ LineKind = Literal[
     "credit",  # negative: unused time of a price already charged
     "proration",  # the rest of a period at a new price
     "correction",  # late usage of a period already invoiced
+    "manual",  # an amount that a person put on the bill
 ]
 
 

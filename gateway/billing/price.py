@@ -34,16 +34,18 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class PercentOff:
-    """A share of the charge, from 0 to 100."""
+    """A share of the charge, from 0 to 100, in the first ``periods`` months (None: always)."""
 
     percent: Decimal
+    periods: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AmountOff:
-    """A fixed amount per period, never more than the charge."""
+    """A fixed amount per period, never more than the charge, in the first ``periods`` months (None: always)."""
 
     amount: Decimal
+    periods: int | None = None
 
 
 Discount = PercentOff | AmountOff

@@ -92,7 +92,7 @@ def prorated(price: Price, share: Share) -> Price:
         price,
         model=model,
         included=share.of(price.included),
-        discount=AmountOff(share.of(discount.amount)) if isinstance(discount, AmountOff) else discount,
+        discount=replace(discount, amount=share.of(discount.amount)) if isinstance(discount, AmountOff) else discount,
         minimum=None if price.minimum is None else share.of(price.minimum),
         maximum=None if price.maximum is None else share.of(price.maximum),
     )

@@ -3,13 +3,14 @@
 Each check yields ``(field path, message)``; all of them run, so that every fault is reported at once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config.compile import compile_routes
 from gateway.config.fields import split_address
 from gateway.config.nearest import hint
+from gateway.config.price_schema import BasePrice, FlatPrice
 from gateway.config.schema import Document, PlanBlock, TenantBlock
 from gateway.config.yaml_tree import FieldPath, dotted
 from gateway.routing.conflicts import find_conflicts
@@ -108,13 +109,16 @@ def _plan(name: str, plan: PlanBlock, billing_currency: str, known: Known) -> It
         for position, route in enumerate(limit.routes):
             if route not in known.routes:
                 yield (*path, "routes", position), f'no route "{route}"{hint(route, known.routes)}'
-    currency = plan.currency or billing_currency
-    for index, price in enumerate(plan.prices):
-        path = ("plans", name, "prices", index)
-        if price.type != "flat" and price.meter not in known.meters:
-            yield (*path, "meter"), f'no route has a meter "{price.meter}"{hint(price.meter, known.meters)}'
+    yield from _prices(("plans", name, "prices"), plan.prices, plan.currency or billing_currency, known)
+
+
+def _prices(path: FieldPath, prices: Sequence[BasePrice], currency: str, known: Known) -> Iterator[Problem]:
+    for index, price in enumerate(prices):
+        place = (*path, index)
+        if not isinstance(price, FlatPrice) and price.meter not in known.meters:
+            yield (*place, "meter"), f'no route has a meter "{price.meter}"{hint(price.meter, known.meters)}'
         if price.currency is not None and price.currency != currency:  # SEMANTICS §38: nothing is ever converted
-            yield (*path, "currency"), f"the plan's currency is {currency}, and nothing is converted"
+            yield (*place, "currency"), f"the plan's currency is {currency}, and nothing is converted"
 
 
 def _tenants(document: Document, known: Known) -> Iterator[Problem]:
@@ -143,6 +147,12 @@ def _subscription(path: FieldPath, tenant: TenantBlock, document: Document, know
     plan = document.plans.get(tenant.plan)
     if plan is None:
         return
+    if tenant.alignment == "anniversary" and tenant.start is None:
+        yield (*path, "alignment"), "needs a start: the day that periods count from"
+    if tenant.tax.region is not None and tenant.tax.region not in document.billing.tax.rates:
+        near = hint(tenant.tax.region, document.billing.tax.rates)
+        yield (*path, "tax", "region"), f'billing.tax has no rates for "{tenant.tax.region}"{near}'
+    yield from _prices((*path, "prices"), tenant.prices, plan.currency or document.billing.currency, known)
     limits = {limit.name: limit for limit in plan.limits}
     for name, override in tenant.limits.items():
         place = (*path, "limits", name)

@@ -138,7 +138,7 @@ def _tenant(name: str, block: TenantBlock) -> Tenant:
         timezone=block.timezone,
         billing_cycle=block.billing_cycle,
         limits={limit: _override(override) for limit, override in block.limits.items()},
-        anchor=block.start or "",
+        anchor=block.start if block.start is not None and block.alignment != "calendar" else "",
     )
 
 

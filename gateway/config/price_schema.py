@@ -156,6 +156,7 @@ class ConversionModel(Strict):
 class DiscountModel(Strict):
     percent: PercentAmount | None = None
     amount: Amount | None = None
+    periods: Annotated[int, Field(ge=1, le=1200)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -164,7 +165,9 @@ class DiscountModel(Strict):
         return self
 
     def to_discount(self) -> Discount:
-        return AmountOff(self.amount) if self.amount is not None else PercentOff(self.percent or ZERO)
+        if self.amount is not None:
+            return AmountOff(self.amount, self.periods)
+        return PercentOff(self.percent or ZERO, self.periods)
 
 
 class BasePrice(Strict):

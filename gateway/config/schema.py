@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
+from gateway.config.billing_schema import BillingBlock, Days, PlanBilling, TenantTax
 from gateway.config.fields import (
     Address,
     Count,
@@ -34,7 +35,7 @@ from gateway.config.fields import (
     Zone,
 )
 from gateway.config.limit_schema import LimitBlock, LimitOverride
-from gateway.config.price_schema import Amount, Currency, PriceModel
+from gateway.config.price_schema import Currency, PriceModel
 from gateway.routing.route import UnitSource
 
 
@@ -88,11 +89,6 @@ class CallsBlock(Strict):
 
 class AccountsBlock(Strict):
     secret: Annotated[str, BeforeValidator(_secret)]
-
-
-class BillingBlock(Strict):
-    currency: Currency
-    seller: dict[str, str]
 
 
 class TargetBlock(Strict):
@@ -165,20 +161,10 @@ class RouteBlock(Strict):
     max_body: SizeBytes | None = None
 
 
-class BaseFee(Strict):
-    """What a subscription costs before any usage."""
-
-    amount: Amount
-
-
-class PlanBilling(Strict):
-    month: BaseFee | None = None
-    year: BaseFee | None = None
-
-
 class PlanBlock(Strict):
     billing: PlanBilling = PlanBilling()
     currency: Currency | None = None
+    trial: Days | None = None
     limits: list[LimitBlock] = []
     prices: list[PriceModel] = []
 
@@ -197,6 +183,12 @@ class TenantBlock(Strict):
     billing_cycle: Literal["month", "year"] = "month"
     timezone: Zone = "UTC"
     start: IsoDate | None = None
+    alignment: Literal["calendar", "anniversary"] | None = None
+    pin: bool = False
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    billing: PlanBilling = PlanBilling()
+    prices: list[PriceModel] = []
+    tax: TenantTax = TenantTax()
     limits: Names[LimitOverride] = {}
     keys: list[KeyBlock] = []
 

@@ -70,8 +70,9 @@ class BillingRows:
         by_kind: dict[type, list[dict[str, Any]]] = {}
         for value in values:
             assert is_dataclass(value), value
-            must_own(self._scope, value.tenant)  # type: ignore[attr-defined]
-            by_kind.setdefault(type(value), []).append(asdict(value))  # type: ignore[arg-type]
+            row = asdict(value)  # type: ignore[arg-type]
+            must_own(self._scope, row["tenant"])
+            by_kind.setdefault(type(value), []).append(row)
         for kind, table in TABLES.items():  # in the order of their foreign keys
             if rows := by_kind.get(kind):
                 await self.connection.execute(sa.insert(table), rows)

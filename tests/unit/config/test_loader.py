@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gateway.config.defaults import DEFAULTS
 from gateway.config.loader import load
 from gateway.config.snapshot import Address
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
@@ -101,7 +102,7 @@ def test_defaults(load_text, minimal: str) -> None:
     assert snapshot.server.portal is None
     assert snapshot.store_url == "sqlite:///data/gateway.db"
     assert (snapshot.spool.max_size, snapshot.spool.keep_us) == (10_000_000_000, 86_400_000_000)
-    assert snapshot.source["billing"] == {"currency": "USD", "seller": {}}
+    assert snapshot.source["billing"] == DEFAULTS["billing"]
     assert snapshot.routes[0].billable == ("101", "2xx", "3xx", "4xx")
 
 
