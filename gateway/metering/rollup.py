@@ -43,7 +43,8 @@ class Rollup:
     def add(self, record: CallRecord) -> None:
         """Add one record."""
         at_us = record.part_at_us or record.at_us  # SEMANTICS §5: a part's own time
-        key = (record.tenant, at_us - at_us % QUARTER_US, record.key, record.route, record.status // 100)
+        rest = (record.key, record.route, record.status // 100)
+        key = (record.tenant, at_us - at_us % QUARTER_US, *rest)
         cell = self.cells.get(key)
         if cell is None:
             cell = self.cells[key] = [0] * (4 + LATENCY_BUCKETS)
@@ -57,7 +58,9 @@ class Rollup:
         if billable:
             self._add_units(key, record.units, 0)
         if record.counted:
-            self._add_units(key, record.quota_units, 1)
+            # … but its quota units stay in the windows of the call's ``Decision.at``.
+            decided = key if not record.part_at_us else (record.tenant, quarter_of(record.at_us), *rest)
+            self._add_units(decided, record.quota_units, 1)
 
     def _add_units(self, key: CellKey, amounts: dict[str, int], place: int) -> None:
         for meter, amount in amounts.items():

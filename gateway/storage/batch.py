@@ -74,7 +74,7 @@ def build(frames: Sequence[Frame], source: int, posting: int, skip: dict[int, st
             batch.rollup.add(entry)
             if entry.key:
                 used = (entry.tenant, entry.key)
-                batch.last_used[used] = max(batch.last_used.get(used, 0), entry.at_us)
+                batch.last_used[used] = max(batch.last_used.get(used, 0), entry.part_at_us or entry.at_us)
         else:
             _add_refusal(batch, entry)
     return batch
@@ -91,7 +91,7 @@ def _values(record: CallRecord) -> CallValues:
     return (
         record.id,
         record.part,
-        record.at_us,
+        record.part_at_us or record.at_us,
         record.tenant,
         record.key,
         record.route,
@@ -117,6 +117,7 @@ def _values(record: CallRecord) -> CallValues:
         record.request_id,
         record.plan,
         record.flags,
+        record.at_us if record.part_at_us else None,
     )
 
 
@@ -126,7 +127,7 @@ def fault_of(entry: SpoolEntry) -> str:
         return _refusal_fault(entry)
     if len(entry.id) != 16:
         return "id is not 16 bytes"
-    if not 0 <= entry.at_us < MAX_TIME_US:
+    if not (0 <= entry.at_us < MAX_TIME_US and 0 <= entry.part_at_us < MAX_TIME_US):
         return "time out of range"
     figures = (
         entry.part,

@@ -24,6 +24,9 @@ def call_of(row: AnyRow) -> CallRow:
     """A row of ``calls``."""
     values = row._asdict()
     values["units"] = json.loads(row.units)
+    decided_us = values.pop("decided_us")
+    values["part_at_us"] = 0 if decided_us is None else row.at_us
+    values["at_us"] = row.at_us if decided_us is None else decided_us
     values["quota_units"] = values["units"] if row.quota_units is None else json.loads(row.quota_units)
     return CallRow(**values)
 
@@ -67,7 +70,7 @@ class CallReads:
         query = query.order_by(table.c.at_us.desc(), table.c.posting.desc()).limit(limit + 1)
         async with self._database.read() as connection:
             rows = [call_of(row) for row in await connection.execute(query)]
-        more = f"{rows[limit - 1].at_us}.{rows[limit - 1].posting}" if len(rows) > limit else None
+        more = f"{rows[limit - 1].own_us}.{rows[limit - 1].posting}" if len(rows) > limit else None
         return Page(tuple(rows[:limit]), more)
 
     async def call(self, scope: Scope, id: bytes) -> list[CallRow]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.metering.rollup import quarter_of
 from gateway.storage import schema
@@ -37,7 +38,7 @@ class QuotaReads:
         platform_only(scope)
         total = 0
         async with self._database.read() as connection:
-            end_us = await rounded(connection, schema.calls.c.tenant == tenant, end_us)
+            end_us = await _rounded(connection, tenant, end_us)
             cut = slices(start_us, end_us, rollups=address is None)
             if cut.quarters:
                 table = schema.rollup_units
@@ -64,11 +65,12 @@ class QuotaReads:
         routes: Sequence[str] = (),
         address: bytes | None = None,
     ) -> list[tuple[int, int]]:
-        """``(at_us, units)`` of every counted row of a meter in ``[start_us, end_us)``, oldest first."""
+        """``(Decision.at, units)`` of every counted row of a meter in ``[start_us, end_us)``, oldest first."""
         platform_only(scope)
         table = schema.calls
         where = _counted(tenant, Span(start_us, end_us), key, routes, address)
-        query = sa.select(table.c.at_us, _quota_units()).where(*where).order_by(table.c.at_us, table.c.posting)
+        decided = sa.func.coalesce(table.c.decided_us, table.c.at_us)
+        query = sa.select(decided, _quota_units()).where(*where).order_by(decided, table.c.posting)
         async with self._database.read() as connection:
             rows = [(at_us, json.loads(text).get(meter, 0)) for at_us, text in await connection.execute(query)]
         return [(at_us, units) for at_us, units in rows if units]
@@ -89,6 +91,15 @@ def _quota_units() -> sa.ColumnElement[str]:
     return sa.func.coalesce(schema.calls.c.quota_units, schema.calls.c.units)
 
 
+async def _rounded(connection: AsyncConnection, tenant: str, end_us: int) -> int:
+    """``slices.rounded`` for quota units, which are summed by ``Decision.at``; most rows have only one time."""
+    table = schema.calls
+    after_us = await rounded(connection, (table.c.tenant == tenant) & table.c.decided_us.is_(None), end_us)
+    if after_us == end_us:
+        return end_us
+    return await rounded(connection, table.c.tenant == tenant, end_us, table.c.decided_us)
+
+
 def _narrow(table: sa.Table, key: str | None, routes: Sequence[str]) -> list[sa.ColumnElement[bool]]:
     found: list[sa.ColumnElement[bool]] = []
     if key is not None:
@@ -102,5 +113,8 @@ def _counted(
     tenant: str, span: Span, key: str | None, routes: Sequence[str], address: bytes | None
 ) -> list[sa.ColumnElement[bool]]:
     table = schema.calls
-    found = [table.c.tenant == tenant, span.holds(table.c.at_us), table.c.counted, *_narrow(table, key, routes)]
+    mine, decided = table.c.tenant == tenant, table.c.decided_us
+    # Two ranges of two indexes: calls of one part, and parts of long calls (SEMANTICS §5).
+    within = sa.or_(sa.and_(mine, decided.is_(None), span.holds(table.c.at_us)), sa.and_(mine, span.holds(decided)))
+    found = [within, table.c.counted, *_narrow(table, key, routes)]
     return found if address is None else [*found, table.c.address_hash == address]

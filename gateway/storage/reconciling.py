@@ -12,12 +12,15 @@ from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import platform_only, within
-from gateway.storage.usage import HUNDRED, ROWS, ZERO
+from gateway.storage.usage import HUNDRED, QUARTER, ROWS, ZERO
 
 CELL_SUMS = ("calls", "billable", "request_bytes", "response_bytes")
 UNIT_SUMS = ("units", "quota_units")
 
 Sums = dict[tuple[Any, ...], list[int]]
+
+DECIDED = sa.func.coalesce(schema.calls.c.decided_us, schema.calls.c.at_us)
+DECIDED_QUARTER = DECIDED - DECIDED % QUARTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,22 +131,23 @@ async def _tenants(connection: AsyncConnection, scope: Scope) -> list[str]:
 async def _sum_rows(connection: AsyncConnection, tenant: str) -> tuple[Sums, Sums]:
     rows = schema.calls.c
     final = rows.part == ZERO
-    groups = [ROWS.quarter, rows.key, rows.route, rows.status // HUNDRED]
+    groups = [ROWS.quarter, DECIDED_QUARTER, rows.key, rows.route, rows.status // HUNDRED]
     kinds = [final, rows.billable, rows.counted, rows.units, rows.quota_units]
     sums = [sa.func.count(), sa.func.sum(rows.request_bytes), sa.func.sum(rows.response_bytes)]
     query = sa.select(*groups, *kinds, *sums).where(rows.tenant == tenant).group_by(*groups, *kinds)
     cells: Sums = {}
     units: Sums = {}
     found: Iterable[Any] = await connection.execute(query)
-    for *cell, is_final, billable, counted, own, quota, count, received, sent in found:
+    for quarter, decided, key, route, status, is_final, billable, counted, own, quota, count, received, sent in found:
         calls = count if is_final else 0
-        _add(cells, tuple(cell), (calls, calls if billable else 0, int(received), int(sent)))
+        cell, quota_cell = (quarter, key, route, status), (decided, key, route, status)
+        _add(cells, cell, (calls, calls if billable else 0, int(received), int(sent)))
         if billable:
             for meter, amount in json.loads(own).items():
                 _add(units, (*cell, meter), (amount * count, 0))
         if counted:
             for meter, amount in json.loads(own if quota is None else quota).items():
-                _add(units, (*cell, meter), (0, amount * count))
+                _add(units, (*quota_cell, meter), (0, amount * count))
     return cells, units
 
 

@@ -5,7 +5,7 @@ Times are microseconds (``_us``), ids of calls and hashes are raw bytes, units a
 
 import sqlalchemy as sa
 
-REVISION = "0003"
+REVISION = "0004"
 """The schema this code reads and writes: the newest file in ``migrations/versions``."""
 
 metadata = sa.MetaData()
@@ -164,7 +164,9 @@ quarantine = sa.Table(
 )
 
 # Columns stand in the order of ``CallRecord``'s fields. ``source`` is the cursor's number: with ``sequence`` it names
-# the frame in the spool that the row came from (SEMANTICS §30). ``quota_units`` NULL: the same as ``units``.
+# the frame in the spool that the row came from (SEMANTICS §30). ``quota_units`` NULL: the same as ``units``. ``at_us``
+# is the row's own time, which rollups and invoices go by; ``decided_us`` is ``Decision.at`` where that differs:
+# parts of long calls, whose quota units stay in its windows (SEMANTICS §5).
 calls = sa.Table(
     "calls",
     metadata,
@@ -199,12 +201,20 @@ calls = sa.Table(
     sa.Column("request_id", sa.Text, nullable=False),
     sa.Column("plan", sa.Text, nullable=False),
     sa.Column("flags", sa.Integer, nullable=False),
+    sa.Column("decided_us", Us),
     sa.UniqueConstraint("id", "part", name="calls_once"),
     sa.Index("calls_by_tenant", "tenant", "at_us"),
     sa.Index("calls_by_time", "at_us"),
 )
 # Checkpoint parts are few: counting distinct calls reads them from here (SEMANTICS §5).
 sa.Index("calls_parts", calls.c.tenant, calls.c.id, sqlite_where=calls.c.part > 0, postgresql_where=calls.c.part > 0)
+sa.Index(
+    "calls_decided",
+    calls.c.tenant,
+    calls.c.decided_us,
+    sqlite_where=calls.c.decided_us.is_not(None),
+    postgresql_where=calls.c.decided_us.is_not(None),
+)
 
 # Quarter hours in UTC (SEMANTICS §27), clustered so that one tenant's period is one range.
 rollups = sa.Table(

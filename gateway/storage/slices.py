@@ -29,14 +29,17 @@ class Slices:
     rows: tuple[Span, ...]
 
 
-async def rounded(connection: AsyncConnection, where: sa.ColumnElement[bool], end_us: int) -> int:
+async def rounded(
+    connection: AsyncConnection, where: sa.ColumnElement[bool], end_us: int, at_us: sa.ColumnElement[int] | None = None
+) -> int:
     """The end of a period, moved up to the next quarter hour when no row lies between.
 
     "Until now" is what pages ask: then the rollup of the quarter hour under way is exact too, and no row is read.
+    ``at_us`` is the column that the rollup goes by; a row's own time unless given.
     """
     after = -(-end_us // QUARTER_US) * QUARTER_US
-    at_us = schema.calls.c.at_us
-    beyond = sa.select(at_us).where(where, at_us >= end_us, at_us < after).limit(1)
+    time = schema.calls.c.at_us if at_us is None else at_us
+    beyond = sa.select(time).where(where, time >= end_us, time < after).limit(1)
     if end_us == after or (await connection.execute(beyond)).first():
         return end_us
     return after

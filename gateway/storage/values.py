@@ -150,6 +150,12 @@ class CallRow:
     request_id: str
     plan: str
     flags: int
+    part_at_us: int
+
+    @property
+    def own_us(self) -> int:
+        """The row's own time: that of a part, else of the call (SEMANTICS §5)."""
+        return self.part_at_us or self.at_us
 
 
 @dataclass(slots=True)

@@ -53,6 +53,7 @@ def varied(rng: random.Random, count: int) -> list[SpoolEntry]:
             minute = at_us - at_us % 60_000_000
             entries.append(RefusalCount(minute_us=minute, tenant=tenant, code="limit", status=429, count=3))
             continue
+        part = rng.choice([0, 0, 0, 0, 1, 2])
         units = {"calls": 1, "tokens": rng.randrange(500)} if rng.random() < 0.5 else {"calls": 1}
         entries.append(
             call(
@@ -61,7 +62,8 @@ def varied(rng: random.Random, count: int) -> list[SpoolEntry]:
                 key=rng.choice(["k1", "k2"]) if tenant else "",
                 route=rng.choice(["weather", "chat"]),
                 status=rng.choice([200, 201, 304, 404, 500, 0]),
-                part=rng.choice([0, 0, 0, 0, 1, 2]),
+                part=part,
+                part_at_us=at_us + rng.randrange(3600 * 1_000_000) if part else 0,
                 units=units,
                 quota_units=units if rng.random() < 0.7 else {"calls": 1},
                 counted=rng.random() < 0.8,

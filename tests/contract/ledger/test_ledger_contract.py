@@ -12,6 +12,7 @@ from gateway.storage.ledger import Ledger
 from gateway.storage.ports import PLATFORM, Scope, UsageQuery
 from gateway.storage.values import CallFilter
 
+QUARTER = 900_000_000
 DAY = UsageQuery(T0, T0 + 86_400_000_000)
 
 
@@ -39,6 +40,7 @@ async def test_a_record_reads_back_as_it_was(ledger: Ledger) -> None:
         request_id="r",
         plan="abc",
         flags=5,
+        part_at_us=T0 + 60_000_000,
     )
     await ledger.post("h-0-a", frames([record]))
     (row,) = await ledger.call(PLATFORM, record.id)
@@ -198,3 +200,24 @@ async def test_watermarks(ledger: Ledger) -> None:
     marks = {mark.host: (mark.complete_until_us, mark.reported_us) for mark in await ledger.hosts(PLATFORM)}
     assert marks == {"one": (T0, T0), "two": (T0 + 5, T0 + 7)}
     assert (await ledger.totals(PLATFORM, DAY)).complete_until_us == T0
+
+
+async def test_a_part_is_billed_in_its_own_time_and_counted_in_the_calls_windows(ledger: Ledger) -> None:
+    own = T0 + 3 * QUARTER + 7
+    long = call(T0 + 5, part=1, outcome="open", part_at_us=own, units={"tokens": 8}, quota_units={"tokens": 9})
+    await ledger.post("h-0-a", frames([long, call(T0 + 6), call(own, units={"tokens": 100})]))
+    first, later = UsageQuery(T0, T0 + QUARTER), UsageQuery(T0 + 3 * QUARTER, T0 + 4 * QUARTER)
+    assert (await ledger.totals(PLATFORM, first)).units == {"calls": 1}
+    assert (await ledger.totals(PLATFORM, later)).units == {"tokens": 108}
+    assert (await ledger.totals(PLATFORM, UsageQuery(own, own + 1))).units == {"tokens": 108}
+    quota = [
+        await ledger.quota_sums(PLATFORM, "acme", "tokens", start, end)
+        for start, end in ((T0, T0 + QUARTER), (T0 + 5, T0 + 6), (T0 + 6, own), (T0 + QUARTER, T0 + 4 * QUARTER))
+    ]
+    assert quota == [9, 9, 0, 100]
+    assert await ledger.quota_sums(PLATFORM, "acme", "tokens", T0, T0 + 5) == 0
+    assert await ledger.quota_rows(PLATFORM, "acme", "tokens", T0, T0 + QUARTER) == [(T0 + 5, 9)]
+    assert await ledger.rollup_differences(PLATFORM) == []
+    page = await ledger.calls(PLATFORM, limit=1)
+    rest = await ledger.calls(PLATFORM, limit=5, after=page.next)
+    assert [row.own_us for row in (*page.rows, *rest.rows)] == [own, own, T0 + 6]

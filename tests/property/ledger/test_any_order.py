@@ -66,7 +66,7 @@ def naive(entries: list[SpoolEntry], scope: Scope, query: UsageQuery) -> tuple[i
     calls = billable = sent = 0
     units: Counter[str] = Counter()
     for one in entries:
-        if not isinstance(one, CallRecord) or not query.start_us <= one.at_us < query.end_us:
+        if not isinstance(one, CallRecord) or not query.start_us <= (one.part_at_us or one.at_us) < query.end_us:
             continue
         if (scope.tenant or one.tenant) != one.tenant or (query.route or one.route) != one.route:
             continue
