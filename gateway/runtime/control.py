@@ -26,6 +26,7 @@ from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import read_json
 from gateway.runtime.state_feed import StateFeed
+from gateway.runtime.try_call import Trier
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.ui.app import build_ui
@@ -87,6 +88,7 @@ class Control:
                 secret=load_secret(self._spec.data, configured),
                 estimate=estimate_bill,
                 limit_states=limit_reader(counters, lambda: self._feed.snapshot),
+                try_call=Trier(lambda: self._feed.snapshot),
             )
         )
         collector = GatewayCollector(self._workers, self._shipper)

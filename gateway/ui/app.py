@@ -7,15 +7,16 @@ from aiohttp import web
 
 from gateway.accounts.people import Accounts
 from gateway.accounts.sessions import Sessions
-from gateway.accounts.throttle import LoginThrottle
+from gateway.accounts.throttle import LoginThrottle, Throttle
+from gateway.clock import SECOND_US
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
-from gateway.ui import doors, pages
+from gateway.ui import doors, pages, try_pages, usage_pages
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, guarded
-from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, SERVICES, SESSIONS, THROTTLE
+from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, SERVICES, SESSIONS, THROTTLE, TRIES
 from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.rendering import message, setup_templates
@@ -40,6 +41,10 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("GET", "/portal", "tenant", pages.portal),
     ("GET", "/portal/live", "tenant", pages.live),
     ("GET", "/portal/calls", "tenant", pages.portal_calls),
+    ("GET", "/portal/usage", "tenant", usage_pages.portal_usage),
+    ("GET", "/portal/try", "tenant", try_pages.try_page),
+    ("POST", "/portal/try", "tenant", try_pages.try_call),
+    ("GET", "/admin/tenants/{id}/usage", "platform", usage_pages.admin_usage),
 )
 
 OWN_PATHS = ("/login", "/logout", "/account", "/admin", "/portal", "/theme", "/static")
@@ -66,6 +71,7 @@ def build_ui(services: UiServices) -> web.Application:
     app[SESSIONS] = Sessions(store.people, services.clock, services.secret)
     app[ACCOUNTS] = Accounts(store.people, store.audit, services.clock)
     app[THROTTLE] = LoginThrottle()
+    app[TRIES] = Throttle(30, 2 * SECOND_US)
     app[ASSETS] = assets
     app[PLATFORM_READER] = PlatformReader(services)
     app[LIVE] = LiveHub(lambda: store.ledger.posting_sequence(PLATFORM))

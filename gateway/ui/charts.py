@@ -14,12 +14,16 @@ BAR = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bucket: ``label`` for the table and tooltip, ``short`` for the axis, calls that were fine and that failed."""
+    """One bucket: ``label`` for the table and tooltip, ``short`` for the axis, calls that were fine and that failed.
+
+    ``href`` is where the bucket's own figures are, linked in the table.
+    """
 
     label: str
     short: str
     good: int
     bad: int = 0
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """A bar chart ready for the template. ``ticks`` are the axis values, top to bottom."""
+    """A bar chart ready for the template. ``ticks`` are the axis values from the top; ``unit`` is what bars count."""
 
     id: str
     title: str
@@ -47,6 +51,7 @@ class BarChart:
     ticks: tuple[int, int, int]
     axis: tuple[str, ...]
     points: tuple[Point, ...]
+    unit: str = "calls"
 
     @property
     def empty(self) -> bool:
@@ -80,7 +85,7 @@ def nice_ceiling(value: int) -> int:
         scale *= 10
 
 
-def bar_chart(chart_id: str, title: str, points: Sequence[Point]) -> BarChart:
+def bar_chart(chart_id: str, title: str, points: Sequence[Point], unit: str = "calls") -> BarChart:
     """Lay the points out; a bucket with any call is at least a hair high, so that it can be seen."""
     top = nice_ceiling(max((p.good + p.bad for p in points), default=0))
     bars = []
@@ -94,16 +99,16 @@ def bar_chart(chart_id: str, title: str, points: Sequence[Point]) -> BarChart:
                 good_height=good,
                 bad_y=round(PLOT_HEIGHT - good - bad, 2),
                 bad_height=bad,
-                title=f"{point.label}: {point.good + point.bad:,} calls"
+                title=f"{point.label}: {point.good + point.bad:,} {unit}"
                 + (f", {point.bad:,} failed" * bool(point.bad)),
             )
         )
     total, failed = sum(p.good + p.bad for p in points), sum(p.bad for p in points)
-    description = f"{total:,} calls, {failed:,} failed, in {len(points)} intervals; the highest axis mark is {top:,}."
+    of_them = f", {failed:,} failed," if failed else ""
+    description = f"{total:,} {unit}{of_them} in {len(points)} intervals; the highest axis mark is {top:,}."
     axis = tuple(points[i].short for i in _axis_indexes(len(points)))
-    return BarChart(
-        chart_id, title, description, len(points) * SLOT, tuple(bars), (top, top // 2, 0), axis, tuple(points)
-    )
+    ticks = (top, top // 2, 0)
+    return BarChart(chart_id, title, description, len(points) * SLOT, tuple(bars), ticks, axis, tuple(points), unit)
 
 
 def _height(value: int, top: int) -> float:

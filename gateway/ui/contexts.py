@@ -10,7 +10,7 @@ from gateway.storage.values import CallRow, User
 from gateway.tenants.model import Tenant
 from gateway.ui.charts import BarChart, Share
 from gateway.ui.forecast import Forecast
-from gateway.ui.services import Bill
+from gateway.ui.services import Bill, TryAnswer
 
 Level = Literal["calm", "near", "full"]
 Theme = Literal["auto", "light", "dark"]
@@ -156,6 +156,87 @@ class CallList:
     next: str
     first: bool
     base: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One entry of a choice."""
+
+    value: str
+    text: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """One route's or key's usage; ``units`` are billable, one figure a column of the page."""
+
+    name: str
+    href: str
+    calls: int
+    failed: int
+    billable: int
+    units: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageView:
+    """A tenant's usage: twelve months, and the month ``[start_us, end_us)`` by day, route and key.
+
+    ``received`` and ``sent`` are bytes of bodies, seen from the API.
+    """
+
+    base: str
+    months: tuple[Option, ...]
+    keys: tuple[Option, ...]
+    routes: tuple[Option, ...]
+    meters: tuple[Option, ...]
+    start_us: int
+    end_us: int
+    current: bool
+    calls: int
+    failed: int
+    billable: int
+    received: int
+    sent: int
+    units: tuple[tuple[str, int], ...]
+    history: BarChart
+    days: BarChart
+    columns: tuple[str, ...]
+    by_route: tuple[UsageRow, ...]
+    by_key: tuple[UsageRow, ...]
+    complete_until_us: int
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether only one key's or route's usage is shown."""
+        return any(option.chosen and option.value for option in (*self.keys, *self.routes))
+
+
+@dataclass(frozen=True, slots=True)
+class TryForm:
+    """A call to try, as typed; the key is never given back."""
+
+    method: str
+    path: str
+    host: str
+    body_type: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryView:
+    """The try-it panel, with the answer of the call just made. ``text`` is its body; ``binary``: it is no text."""
+
+    form: TryForm
+    methods: tuple[str, ...]
+    body_types: tuple[str, ...]
+    hosts: tuple[str, ...]
+    paths: tuple[str, ...]
+    answer: TryAnswer | None
+    text: str
+    binary: bool
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

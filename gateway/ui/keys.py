@@ -4,7 +4,7 @@ from aiohttp import web
 
 from gateway.accounts.people import Accounts
 from gateway.accounts.sessions import Sessions
-from gateway.accounts.throttle import LoginThrottle
+from gateway.accounts.throttle import LoginThrottle, Throttle
 from gateway.ui.assets import Assets
 from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
@@ -14,6 +14,7 @@ SERVICES = web.AppKey("ui_services", UiServices)
 SESSIONS = web.AppKey("ui_sessions", Sessions)
 ACCOUNTS = web.AppKey("ui_accounts", Accounts)
 THROTTLE = web.AppKey("ui_throttle", LoginThrottle)
+TRIES = web.AppKey("ui_tries", Throttle)
 ASSETS = web.AppKey("ui_assets", Assets)
 LIVE = web.AppKey("ui_live", LiveHub)
 PLATFORM_READER = web.AppKey("ui_platform_reader", PlatformReader)

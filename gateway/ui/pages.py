@@ -8,8 +8,7 @@ from aiohttp import web
 
 from gateway.accounts.sessions import COOKIE
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.storage.ports import PLATFORM, Scope
-from gateway.tenants.model import Tenant
+from gateway.ui.finding import any_tenant, own_tenant
 from gateway.ui.guard import Visit
 from gateway.ui.keys import LIVE, PLATFORM_READER, SERVICES, SESSIONS
 from gateway.ui.platform_reading import all_calls, route_list
@@ -34,14 +33,14 @@ async def admin_tenants(request: web.Request, visit: Visit) -> web.StreamRespons
 
 async def admin_tenant(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants/{id}``."""
-    tenant = await _tenant(request, PLATFORM, request.match_info["id"])
+    tenant = await any_tenant(request)
     page = await tenant_view(request.app[SERVICES], tenant)
     return render(request, visit, "admin/tenant.html", page, tenant.name, tenant=tenant, live="/admin/live")
 
 
 async def admin_tenant_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants/{id}/calls``."""
-    tenant = await _tenant(request, PLATFORM, request.match_info["id"])
+    tenant = await any_tenant(request)
     page = await _listed(tenant_calls(request.app[SERVICES], tenant, request.path, _cursor(request)))
     return render(
         request, visit, "calls.html", page, f"Calls of {tenant.name}", tenant=tenant, live=_live(request, "/admin")
@@ -62,28 +61,16 @@ async def admin_routes(request: web.Request, visit: Visit) -> web.StreamResponse
 
 async def portal(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/portal``: the visitor's own tenant, whatever the address says."""
-    tenant = await _own_tenant(request, visit)
+    tenant = await own_tenant(request, visit)
     page = await tenant_view(request.app[SERVICES], tenant)
     return render(request, visit, "portal/overview.html", page, "Overview", tenant=tenant, live="/portal/live")
 
 
 async def portal_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/portal/calls``."""
-    tenant = await _own_tenant(request, visit)
+    tenant = await own_tenant(request, visit)
     page = await _listed(tenant_calls(request.app[SERVICES], tenant, "/portal/calls", _cursor(request)))
     return render(request, visit, "calls.html", page, "Calls", tenant=tenant, live=_live(request, "/portal"))
-
-
-async def _own_tenant(request: web.Request, visit: Visit) -> Tenant:
-    tenant_id = visit.user.tenant or ""
-    return await _tenant(request, Scope(tenant_id), tenant_id)
-
-
-async def _tenant(request: web.Request, scope: Scope, tenant_id: str) -> Tenant:
-    tenant = await request.app[SERVICES].store.tenants.get(scope, tenant_id)
-    if tenant is None:
-        raise web.HTTPNotFound
-    return tenant
 
 
 def _cursor(request: web.Request) -> str:

@@ -1,7 +1,7 @@
 """What the pages need from the rest of the gateway, as ports. ``gateway.storage.Store`` fits ``Store`` as it is."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from gateway.accounts.ports import Audit, People
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
+from gateway.errors import GatewayError
 from gateway.period import Period
 from gateway.quotas.limit import Mode
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
@@ -118,9 +119,41 @@ BillEstimator = Callable[[Snapshot, Tenant, Mapping[str, int], Period], Bill | N
 """The estimate for the units per meter of a period; None when the plan has no prices."""
 
 
+class TryFailed(GatewayError):
+    """A tried call got no answer; the message is fit to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TryCall:
+    """A call that a person tries. ``target`` is path and query; ``key`` empty: without one."""
+
+    method: str
+    target: str
+    host: str
+    key: str = field(repr=False)
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TryAnswer:
+    """What the gateway answered. ``cut``: the body went on."""
+
+    status: int
+    reason: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    cut: bool
+    took_us: int
+
+
+Trier = Callable[[TryCall], Awaitable[TryAnswer]]
+"""Makes one real call through the gateway; raises ``TryFailed``."""
+
+
 @dataclass(frozen=True, slots=True)
 class UiServices:
-    """All inputs of the pages. ``limit_states`` None: limits are shown from the ledger."""
+    """All inputs of the pages. ``limit_states`` None: limits are shown from the ledger; ``try_call`` None: no panel."""
 
     store: Store
     snapshot: Callable[[], Snapshot]
@@ -128,6 +161,7 @@ class UiServices:
     secret: bytes
     estimate: BillEstimator
     limit_states: LimitReader | None = None
+    try_call: Trier | None = None
 
 
 if TYPE_CHECKING:
