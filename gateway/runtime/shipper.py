@@ -124,6 +124,7 @@ class ShipperProcess:
             {
                 "pid": os.getpid(),
                 "shipped_records": state.shipped,
+                "lost_records": state.lost,
                 "ledger_lag_seconds": max(0.0, lag_us / 1e6),
                 "behind": state.behind,
                 "store_error": state.error,

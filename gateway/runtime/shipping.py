@@ -26,11 +26,29 @@ MARK_EVERY_US = SECOND_US
 DISCARD_EVERY_US = MINUTE_US
 
 
+class SpoolDamage(Protocol):
+    """Entries ``first`` to ``last`` of an incarnation that cannot be read, and why."""
+
+    @property
+    def incarnation(self) -> str: ...
+    @property
+    def first(self) -> int: ...
+    @property
+    def last(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def segment(self) -> str: ...
+    @property
+    def offset(self) -> int: ...
+
+
 class Spool(Protocol):
     """What the shipper asks of the spool's reader."""
 
     def incarnations(self) -> list[str]: ...
     def read(self, position: Position, limit: int, max_bytes: int = ...) -> list[Frame]: ...
+    def take_damage(self) -> Sequence[SpoolDamage]: ...
     def discard(
         self, acknowledged: Mapping[str, int], keep_us: int, now_us: int, unrecovered: Collection[str] = ...
     ) -> int: ...
@@ -49,10 +67,12 @@ class Ledger(Protocol):
 class ShippingState:
     """How the shipper is doing, for metrics and readiness. ``failing_since_us`` is 0 while the store answers.
 
-    ``behind``: the last pass left entries that were in the spool already.
+    ``behind``: the last pass left entries that were in the spool already. ``lost``: entries that the spool could not
+    give, since this shipper started.
     """
 
     shipped: int = 0
+    lost: int = 0
     behind: bool = False
     complete_until_us: int = 0
     failing_since_us: int = 0
@@ -96,6 +116,7 @@ class Shipper:
         self._oldest_open = oldest_open
         self._unrecovered = unrecovered
         self._cursors: dict[str, int] | None = None
+        self._damage: list[SpoolDamage] = []
         self._mark_next_us = 0
         self._discarded_us = clock.monotonic()
 
@@ -139,7 +160,7 @@ class Shipper:
         self.state.behind = not caught_up
         if caught_up:
             await self._mark(complete_us, now_us)
-        self._discard(now_us)
+        await self._discard(now_us)
         return shipped
 
     async def _ship_batch(self, incarnation: str, cursors: dict[str, int]) -> tuple[int, bool]:
@@ -148,9 +169,9 @@ class Shipper:
         frames = self._spool.read(Position(incarnation, cursor), BATCH_FRAMES, BATCH_BYTES)
         if not frames:
             return 0, False
-        first = frames[0].position.sequence
-        if first > cursor + 1:
-            cursors[incarnation] = await self._give_up(incarnation, cursor + 1, first - 1)
+        lost = lost_before(frames, cursor)
+        if lost > cursor:
+            cursors[incarnation] = await self._give_up(incarnation, cursor + 1, lost)
             return 0, True
         whole = unbroken(frames)
         cursors[incarnation] = await self._ledger.post(incarnation, whole)
@@ -161,9 +182,15 @@ class Shipper:
         return len(whole) if moved_on else 0, full or not moved_on
 
     async def _give_up(self, incarnation: str, first: int, last: int) -> int:
+        self._damage += self._spool.take_damage()
+        met = next((one for one in self._damage if one.incarnation == incarnation and one.first <= last), None)
+        why = f": {met.reason} in {met.segment} at {met.offset}" if met is not None else ""
         facts = {"incarnation": incarnation, "first": first, "last": last}
-        logger.error("entries of the spool are lost; reconcile will show them", extra=facts)
-        return await self._ledger.skip(incarnation, first, last, "lost from the spool")
+        logger.error("entries of the spool are lost; reconcile will show them" + why, extra=facts)
+        cursor = await self._ledger.skip(incarnation, first, last, "lost from the spool" + why)
+        self._damage = [one for one in self._damage if one.incarnation != incarnation or one.last > last]
+        self.state.lost += last - first + 1
+        return cursor
 
     async def _mark(self, complete_us: int, now_us: int) -> None:
         if complete_us <= self.state.complete_until_us or self._clock.monotonic() < self._mark_next_us:
@@ -172,10 +199,14 @@ class Shipper:
         self.state.complete_until_us = complete_us
         self._mark_next_us = self._clock.monotonic() + MARK_EVERY_US
 
-    def _discard(self, now_us: int) -> None:
-        if self._clock.monotonic() - self._discarded_us < DISCARD_EVERY_US or self._cursors is None:
+    async def _discard(self, now_us: int) -> None:
+        if self._clock.monotonic() - self._discarded_us < DISCARD_EVERY_US:
             return
         self._discarded_us = self._clock.monotonic()
+        # Asked again: a ledger restored from a backup stands further back, and needs what would be deleted.
+        self._cursors = await self._ledger.cursors(PLATFORM)
+        for damage in self._spool.take_damage():  # a header alone, or a segment of a newer format: nothing is lost
+            logger.warning("the spool is damaged", extra={"damage": str(damage)})
         try:
             self._spool.discard(self._cursors, self._keep_us, now_us, self._unrecovered())
         except OSError as error:
@@ -189,12 +220,20 @@ class Shipper:
 
 
 def unbroken(frames: Sequence[Frame]) -> Sequence[Frame]:
-    """The frames up to the first gap."""
+    """The frames up to the first gap, or the first entry that is damaged: its frame is empty."""
     first = frames[0].position.sequence
-    if frames[-1].position.sequence == first + len(frames) - 1:
-        return frames
-    end = next(place for place, frame in enumerate(frames) if frame.position.sequence != first + place)
-    return frames[:end]
+    for place, frame in enumerate(frames):
+        if frame.position.sequence != first + place or not frame.payload:
+            return frames[:place]
+    return frames
+
+
+def lost_before(frames: Sequence[Frame], cursor: int) -> int:
+    """The last entry of the stretch right behind ``cursor`` that is not there or damaged; ``cursor`` without one."""
+    for frame in frames:
+        if frame.payload:
+            return max(cursor, frame.position.sequence - 1)
+    return frames[-1].position.sequence
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

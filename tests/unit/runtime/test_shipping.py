@@ -13,6 +13,10 @@ from gateway.metering.ports import Frame, Position
 from gateway.metering.record import encode
 from gateway.runtime import shipping
 from gateway.runtime.shipping import Shipper, unbroken
+from gateway.spool.cursor import Damage
+from gateway.spool.reader import SpoolReader
+from gateway.spool.segment import HEADER_SIZE
+from gateway.spool.writer import SpoolWriter
 from gateway.storage.ledger import Ledger
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.store import Store, open_store
@@ -39,6 +43,9 @@ class MemorySpool:
     def read(self, position: Position, limit: int, max_bytes: int = 1 << 20) -> list[Frame]:
         there = self.frames[position.incarnation][position.sequence :]
         return [one for one in there if (one.position.incarnation, one.position.sequence) not in self.lost][:limit]
+
+    def take_damage(self) -> list[Damage]:
+        return []
 
     def discard(self, acknowledged, keep_us: int, now_us: int, unrecovered=()) -> int:  # type: ignore[no-untyped-def]
         self.discards.append((dict(acknowledged), keep_us, now_us))
@@ -185,6 +192,32 @@ async def test_acknowledged_segments_are_offered_for_deletion_once_a_minute(stor
 
 
 def test_unbroken() -> None:
-    frames = [Frame(Position("a", n), b"") for n in (4, 5, 7, 8)]
+    frames = [Frame(Position("a", n), b"x") for n in (4, 5, 7, 8)]
     assert [one.position.sequence for one in unbroken(frames)] == [4, 5]
     assert unbroken(frames[:2]) == frames[:2]
+    assert unbroken([frames[0], Frame(Position("a", 5), b"")]) == frames[:1]
+
+
+async def test_a_flipped_bit_is_quarantined_with_its_reason_and_told(
+    tmp_path: Path, store: Store, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = tmp_path / "spool"
+    writer = SpoolWriter.create(spool, "h-0-a", bytes(16), fsync="interval", max_size=1 << 24, clock=clock)
+    for _ in range(20):
+        writer.append(call(T0))
+    writer.close()
+    segment = spool / "h-0-a" / "00000001.seg"
+    content = bytearray(segment.read_bytes())
+    size = len(content.rstrip(b"\0")) // 20
+    content[HEADER_SIZE + 5 * size + size // 2] ^= 4
+    segment.write_bytes(content)
+    reader = SpoolReader(spool)
+    shipper = Shipper(reader, store.ledger, clock, "h", KEEP_US)
+    await drain(shipper)
+    reader.close()
+    (held,) = await store.ledger.quarantined(PLATFORM)
+    assert held.first == held.last
+    assert "frame in 00000001.seg" in held.reason
+    assert (shipper.state.lost, await store.ledger.count_calls(PLATFORM)) == (1, 19)
+    assert "reconcile will show them" in caplog.text
+    assert await store.ledger.cursors(PLATFORM) == {"h-0-a": 20}
