@@ -8,14 +8,15 @@ import asyncio
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from gateway.accounts.ports import Audit, People
+from gateway.accounts.refused import AccountError, Refused
 from gateway.clock import DAY_US, HOUR_US, Clock
-from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.values import AuditEntry, Link, LinkPurpose, Role, User
@@ -30,10 +31,6 @@ FIRST_ADMIN = "admin@localhost"
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f<>\"'\\,;:]{1,64}@[^\s@\x00-\x1f\x7f<>\"'\\,;:]{1,189}")
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)  # OWASP's first choice for argon2id
 _NOBODY = _HASHER.hash(secrets.token_hex(16))
-
-
-class AccountError(GatewayError):
-    """An account cannot be made or changed so; the message says why and is fit to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +60,36 @@ def check_new_password(password: str) -> None:
 class Accounts:
     """The operations on people, over the store's repositories."""
 
-    def __init__(self, people: People, audit: Audit, clock: Clock) -> None:
+    def __init__(
+        self, people: People, audit: Audit, clock: Clock, verify_email: Callable[[], bool] = lambda: False
+    ) -> None:
         self._people = people
+        self._verify_email = verify_email
         self._audit = audit
         self._clock = clock
         self._hashing = asyncio.Semaphore(2)
 
-    async def create_user(self, email: str, role: Role, tenant: str | None = None, *, actor: str = "cli") -> User:
-        """A new person without a password yet; raises ``AccountError`` or the store's ``Conflict``."""
+    async def create_user(
+        self,
+        email: str,
+        role: Role,
+        tenant: str | None = None,
+        *,
+        actor: str = "cli",
+        name: str = "",
+        verified: bool = True,
+    ) -> User:
+        """A new person without a password yet; raises ``AccountError`` or the store's ``Conflict``.
+
+        ``verified``: somebody vouches that the address is theirs.
+        """
         if not is_role(role, of_tenant=tenant is not None):
             raise AccountError(f"{role} is not a role of {'a tenant' if tenant else 'the platform'}")
         now = self._clock.now()
-        user = User(new_id("usr", now), normal_email(email), role, tenant, created_us=now)
+        user = User(
+            new_id("usr", now), normal_email(email), role, tenant, name, created_us=now,
+            verified_us=now if verified else None,
+        )  # fmt: skip
         scope = Scope(tenant)
         await self._people.create_user(scope, user)
         await self._audit.append(scope, AuditEntry(now, actor, "user.created", user.id, tenant, {"role": role}))
@@ -107,7 +122,10 @@ class Accounts:
         return Redeemed(user, link.purpose)
 
     async def prove(self, email: str, password: str) -> User | None:
-        """The person whose password this is, or None; both take one hash, whatever was wrong."""
+        """The person whose password this is, or None; both take one hash, whatever was wrong.
+
+        Raises ``Refused`` when the password is right and the address still has to be verified.
+        """
         try:
             user = await self._people.find_email(PLATFORM, normal_email(email))
         except AccountError:
@@ -116,7 +134,11 @@ class Accounts:
         stored = user.password_hash if user is not None and known else _NOBODY
         async with self._hashing:
             right = await asyncio.to_thread(_verify, stored, password[: MAX_PASSWORD + 1])
-        return user if known and right else None
+        if not (known and right) or user is None:
+            return None
+        if user.verified_us is None and self._verify_email():
+            raise Refused("email_unverified", "Open the link in the message that we sent to you first.")
+        return user
 
     async def set_password(self, user: User, password: str) -> None:
         """Change the password and end every session of the person; raises ``AccountError``."""

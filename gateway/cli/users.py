@@ -8,7 +8,8 @@ from typing import Annotated, get_args
 
 import typer
 
-from gateway.accounts.people import RESET_TTL_US, AccountError, Accounts, link_url
+from gateway.accounts.people import RESET_TTL_US, Accounts, link_url
+from gateway.accounts.refused import AccountError
 from gateway.cli.common import DEFAULT_CONFIG, EXIT_USAGE, ConfigOption, JsonOption, fail, print_json, say
 from gateway.clock import SystemClock
 from gateway.config.loader import load

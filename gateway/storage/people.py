@@ -1,5 +1,6 @@
 """People: users, their sessions and one-time links."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
@@ -10,7 +11,9 @@ from gateway.storage.engine import Conflict, Database
 from gateway.storage.ports import Scope
 from gateway.storage.rows import link_of, session_of, user_of
 from gateway.storage.scoping import must_own, platform_only, within
-from gateway.storage.values import Link, Role, Session, User
+from gateway.storage.values import Link, LinkPurpose, Role, Session, User
+
+LOGIN_PURPOSES: tuple[LinkPurpose, ...] = ("login", "reset", "invite")
 
 
 class People:
@@ -127,11 +130,18 @@ class People:
         async with self._database.write() as connection:
             await connection.execute(sa.insert(schema.links).values(**asdict(link)))
 
-    async def use_link(self, scope: Scope, hash: bytes, now_us: int) -> Link | None:
-        """Use up a link: of all who ask, one gets it; None when it is unknown, used or over."""
+    async def use_link(
+        self, scope: Scope, hash: bytes, now_us: int, purposes: Sequence[LinkPurpose] = LOGIN_PURPOSES
+    ) -> Link | None:
+        """Use up a link for one of ``purposes``: of all who ask, one gets it; None when it is unknown, used or over."""
         platform_only(scope)
         table = schema.links
-        fresh = sa.update(table).where(table.c.hash == hash, table.c.used_us.is_(None), table.c.expires_us > now_us)
+        fresh = sa.update(table).where(
+            table.c.hash == hash,
+            table.c.purpose.in_(purposes),
+            table.c.used_us.is_(None),
+            table.c.expires_us > now_us,
+        )
         async with self._database.write() as connection:
             row = (await connection.execute(fresh.values(used_us=now_us).returning(*table.c))).one_or_none()
         return link_of(row) if row else None

@@ -10,7 +10,8 @@ Role = Literal["admin", "finance", "support", "owner", "member"]
 
 _DIGITS = 18  # always within 63 bits
 
-LinkPurpose = Literal["login", "reset", "invite", "verify"]
+LinkPurpose = Literal["login", "reset", "invite", "verify", "password"]
+"""The first three log in; ``verify`` proves an address, ``password`` lets its person choose a new password."""
 ChangeKind = Literal["tenant", "key"]
 Bucket = Literal["hour", "day"]
 Dimension = Literal["key", "route", "meter", "status"]

@@ -9,6 +9,7 @@ from gateway.accounts.people import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.accounts.throttle import LoginThrottle, Throttle
 from gateway.clock import SECOND_US
+from gateway.config.accounts import account_settings
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
@@ -69,7 +70,9 @@ def build_ui(services: UiServices) -> web.Application:
     store = services.store
     app[SERVICES] = services
     app[SESSIONS] = Sessions(store.people, services.clock, services.secret)
-    app[ACCOUNTS] = Accounts(store.people, store.audit, services.clock)
+    app[ACCOUNTS] = Accounts(
+        store.people, store.audit, services.clock, lambda: account_settings(services.snapshot().source).verify_email
+    )
     app[THROTTLE] = LoginThrottle()
     app[TRIES] = Throttle(30, 2 * SECOND_US)
     app[ASSETS] = assets

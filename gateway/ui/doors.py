@@ -4,7 +4,7 @@ import hashlib
 
 from aiohttp import web
 
-from gateway.accounts.people import AccountError
+from gateway.accounts.refused import AccountError
 from gateway.accounts.sessions import ABSOLUTE_US, COOKIE
 from gateway.clock import SECOND_US
 from gateway.ui.contexts import AccountForm, LoginForm, Message
@@ -45,7 +45,10 @@ async def log_in(request: web.Request, visit: Visit) -> web.StreamResponse:
         response = _login_again(request, visit, then, email, error, 429)
         response.headers["Retry-After"] = str(seconds)
         return response
-    user = await request.app[ACCOUNTS].prove(email, password)
+    try:
+        user = await request.app[ACCOUNTS].prove(email, password)
+    except AccountError as error:  # the password is right, but the address is not verified
+        return _login_again(request, visit, then, email, str(error), 403)
     if user is None:
         return _login_again(request, visit, then, email, WRONG, 401)
     throttle.succeeded(account)

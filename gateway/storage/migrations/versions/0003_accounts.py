@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("keys", sa.Column("addresses", sa.JSON(), server_default="[]", nullable=False))
     op.add_column("keys", sa.Column("created_by", sa.Text(), server_default="", nullable=False))
     op.add_column("users", sa.Column("verified_us", sa.BigInteger(), nullable=True))
+    op.execute("UPDATE users SET verified_us = created_us")  # the operator vouched for them
     op.add_column("sessions", sa.Column("refreshes", sa.Integer(), server_default="0", nullable=False))
     _people()
     _api()
