@@ -17,6 +17,7 @@ Outcome = Literal[
     "connect_failed",  # no connection to the upstream (502)
     "upstream_failed",  # the upstream broke before or in the head of its answer (502)
     "no_target",  # no healthy target (503)
+    "ended",  # the gateway ended a stream or tunnel: key revoked, tenant suspended, limit used up
     "interrupted",  # the gateway died in mid-call; written by recovery
     "open",  # a checkpoint part: the call goes on
 ]

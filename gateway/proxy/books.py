@@ -157,6 +157,10 @@ class Books:
         self._late = False
         self.close()
 
+    def checkpoint(self, record: CallRecord) -> None:
+        """What the call leaves if the worker dies from now on."""
+        self._services.inflight.checkpoint(self._slot, record)
+
     async def _settle(self, units: Mapping[str, int], counted: bool) -> None:
         record, immediate = self.record, self._services.immediate
         try:

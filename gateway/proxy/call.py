@@ -13,6 +13,7 @@ from gateway.proxy.answer import interim_head
 from gateway.proxy.books import Books
 from gateway.proxy.failures import BODY_TIMEOUT, CLIENT_LEFT, TRUNCATED, UPSTREAM_TIMEOUT, Failure
 from gateway.proxy.measuring import Measuring
+from gateway.proxy.parts import Parts
 from gateway.proxy.plan import Bound, Match, RoutePlan
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.upstream import UpstreamConnection
@@ -43,6 +44,7 @@ class Call:
         "head_sent",
         "keep_alive",
         "measuring",
+        "parts",
         "plan",
         "principal",
         "record",
@@ -74,9 +76,11 @@ class Call:
         self.response_bytes = 0
         self.head_sent = False
         self._framing = Framing.NONE
+        self.address = ""
         self.principal: Principal | None = None
         self.bound: Bound | None = None
         self.measuring: Measuring | None = None
+        self.parts: Parts | None = None
         self._match: Match[RoutePlan]
         self.plan: RoutePlan
         self.record: CallRecord
@@ -93,6 +97,11 @@ class Call:
     @property
     def route_name(self) -> str:
         return self.plan.name if hasattr(self, "plan") else ""
+
+    @property
+    def passed(self) -> int:
+        """Bytes of content so far, both ways."""
+        return self.body.size + self.tunnel_in + self.response_bytes
 
     @property
     def opened(self) -> Books:
@@ -126,8 +135,16 @@ class Call:
         return chunk(piece) if self._framing is Framing.CHUNKED else piece
 
     def progress(self) -> None:
-        if not self.gone and not self.connection.tunnel and not self.connection.write_paused:
-            self.connection.deadline = self.server.loop.time() + self.plan.read_timeout
+        if not self.gone and not self.connection.write_paused:
+            self.connection.deadline = self.server.loop.time() + self.patience
+
+    @property
+    def patience(self) -> float:
+        """How long the upstream, or both ends of a tunnel, may be silent."""
+        if not self.connection.tunnel:
+            return self.plan.read_timeout
+        settings = self.server.settings
+        return min(settings.tunnel_idle, settings.half_open) if self.client_eof else settings.tunnel_idle
 
     def upstream_slow(self, slow: bool) -> None:
         if slow:
@@ -142,6 +159,7 @@ class Call:
         self.tunnel_in += len(data)
         if data and self.upstream is not None:
             self.upstream.transport.write(data)
+            self.progress()
 
     def body_progress(self) -> None:
         settings = self.server.settings
@@ -155,7 +173,7 @@ class Call:
     def client_slow(self, slow: bool) -> None:
         if self.upstream is not None:
             self.upstream.pause() if slow else self.upstream.resume()
-            limit = self.server.settings.write_timeout if slow else self.plan.read_timeout
+            limit = self.server.settings.write_timeout if slow else self.patience
             self.connection.deadline = self.server.loop.time() + limit
 
     def client_finished(self) -> None:
@@ -165,6 +183,9 @@ class Call:
         if self.connection.tunnel:
             if self.upstream is not None and self.upstream.transport.can_write_eof():
                 self.upstream.transport.write_eof()
+                self.progress()
+            elif self.upstream is not None:  # TLS has no half-closed state
+                self.upstream.fail(CLIENT_LEFT)
         elif not self.body.complete:
             self.connection.transport.abort()
         else:
@@ -174,7 +195,7 @@ class Call:
         if self.connection.exchange is self:
             self.connection.transport.abort()
 
-    def client_left(self) -> None:
+    def client_left(self, *, aborted: bool) -> None:
         """The client is gone: free the upstream, unless the answer is read on for its units (SEMANTICS §12)."""
         self.gone = True
         self.keep_alive = False
@@ -182,6 +203,8 @@ class Call:
         upstream = self.upstream
         if upstream is None:
             return
+        if aborted and self.connection.tunnel:
+            upstream.destroy(reset=True)
         if self.plan.drain and self.body.complete and not self.connection.tunnel:
             upstream.resume()
             self.server.watch(self, self.server.loop.time() + self.plan.drain)

@@ -5,13 +5,12 @@ overtake each other and a slow one costs no memory.
 """
 
 import asyncio
-import socket
-import struct
 from typing import TYPE_CHECKING, cast
 
 from gateway.http.errors import MessageError
 from gateway.http.problem import problem, problem_response
 from gateway.http.request import Request, RequestFields
+from gateway.proxy.aborting import reset_on_close
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.request_body import RequestBody
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
 NEVER = float("inf")
-_RESET = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(asyncio.Protocol):
@@ -108,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
         if self._task.done():  # else the coroutine says so when it has booked its call
             self.server.closed(self)
         if self.exchange is not None:
-            self.exchange.client_left()
+            self.exchange.client_left(aborted=error is not None)
         self._wake()
 
     def pause_writing(self) -> None:
@@ -252,9 +250,7 @@ class ClientConnection(asyncio.Protocol):
         if self.lost or self.transport.is_closing():
             return
         if reset:
-            sock = self.transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset_on_close(self.transport)
             self.transport.abort()
         else:
             self.transport.close()

@@ -125,7 +125,7 @@ class Exchange(Call):
             response = upstream.response
             if upstream.failure is None and response is not None:
                 self.ttfb = time.monotonic() - self.started
-                if response.status == 101 and request.fields.upgrade is None:
+                if response.status == 101 and not (request.fields.upgrade and request.minor_version):
                     raise CallFailed(UPSTREAM_MALFORMED)
                 return response
             failure = upstream.failure or UPSTREAM_FAILED
@@ -206,12 +206,14 @@ class Exchange(Call):
     async def _failed(self, failure: Failure) -> None:
         """The call ended before its answer did: record it, and tell a client that has seen nothing yet."""
         server, connection = self.server, self.connection
-        if failure is not CLIENT_LEFT:
+        if failure.outcome not in ("client_left", "ended"):
             server.metrics.upstream_failed(failure.code)
         response = self.upstream.response if self.upstream is not None else None
         status = response.status if response is not None and self.head_sent else failure.status
         # What a client saw before it left is billed; so is work whose units were still to come (SEMANTICS §12).
-        billable = failure is CLIENT_LEFT and (self.head_sent or (self.plan.drain > 0 and self.attempts > 0))
+        billable = failure.outcome == "ended" or (
+            failure is CLIENT_LEFT and (self.head_sent or (self.plan.drain > 0 and self.attempts > 0))
+        )
         try:
             if self.books is not None and self.books.open and not self.books.finished:
                 await self.book(failure.outcome, status, "" if billable else failure.code)

@@ -45,6 +45,10 @@ class Metrics:
         """A call was refused with this ``code``."""
         self.refusals[code] = self.refusals.get(code, 0) + 1
 
+    def ended(self, reason: str) -> None:
+        """A stream or tunnel was ended at a checkpoint."""
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
     def upstream_failed(self, reason: str) -> None:
         """An attempt to reach an upstream failed."""
         self.upstream_errors[reason] = self.upstream_errors.get(reason, 0) + 1

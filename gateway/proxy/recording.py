@@ -35,20 +35,24 @@ def complete_record(exchange: "Exchange", outcome: Outcome, status: int, not_bil
     plan, record, measuring = exchange.plan, exchange.record, exchange.measuring
     upstream = exchange.upstream
     response = upstream.response if upstream is not None else None
-    record.duration_us = int((time.monotonic() - exchange.started) * 1e6)
-    record.request_bytes = exchange.body.size + exchange.tunnel_in
+    record.duration_us = duration_us = int((time.monotonic() - exchange.started) * 1e6)
+    record.request_bytes = request_bytes = exchange.body.size + exchange.tunnel_in
     record.response_bytes = exchange.response_bytes
     if measuring is None:
         units = plan.amounts
         if plan.measures:
             record.flags |= Flag.ESTIMATED
     else:
-        units, flags = measuring.units(
-            exchange.request, record.request_bytes, record.response_bytes, record.duration_us
-        )
+        units, flags = measuring.units(exchange.request, request_bytes, exchange.response_bytes, duration_us)
         record.flags |= flags
         if plan.learns and not flags:
             plan.learn(units)
+    parts = exchange.parts
+    if parts is not None and parts.count:
+        units = parts.rest(units)
+        record.request_bytes -= parts.request_bytes
+        record.response_bytes -= parts.response_bytes
+        record.part_at_us = exchange.server.services.counters.now()
     if not not_billable and status not in plan.billable:
         not_billable = "status"
     record.units = units

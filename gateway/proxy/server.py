@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import re
+import time
 
 from gateway.config.snapshot import Snapshot
 from gateway.hooks.registry import Registry
 from gateway.proxy.call import Call
 from gateway.proxy.call_ids import CallIds
+from gateway.proxy.checkpoints import checkpoint, due
 from gateway.proxy.connection import ClientConnection
 from gateway.proxy.failures import CLIENT_LEFT
 from gateway.proxy.plan import Plan
@@ -36,6 +38,7 @@ class ProxyServer:
         self.draining = False
         self._empty: asyncio.Event | None = None
         self._watched: dict[Call, float] = {}
+        self._checked: dict[Call, asyncio.Task[None]] = {}
         self._pools: dict[Target, Pool] = {}
         self._means: dict[str, dict[str, float]] = {}
         self._registry: Registry = services.registry
@@ -72,6 +75,7 @@ class ProxyServer:
         for pool in self._pools.values():
             pool.close()
         await asyncio.sleep(0)
+        await asyncio.gather(*self._checked.values())
         await self.services.unwritten.retry()
         self.refusals.flush(everything=True)
 
@@ -109,9 +113,25 @@ class ProxyServer:
             await asyncio.sleep(self.settings.sweep)
             try:
                 self._look(self.loop.time())
+                self._checkpoints()
                 await self.services.unwritten.retry()
             except Exception:
                 self.logger.exception("sweep failed")
+
+    def _checkpoints(self) -> None:
+        now = time.monotonic()
+        for connection in self.connections:
+            call = connection.exchange
+            if call is not None and call not in self._checked and due(call, now):
+                self._checked[call] = self.loop.create_task(self._checkpoint(call))
+
+    async def _checkpoint(self, call: Call) -> None:
+        try:
+            await checkpoint(call)
+        except Exception:
+            self.logger.exception("a checkpoint failed", extra={"call": call.call_id.hex()})
+        finally:
+            del self._checked[call]
 
     def _look(self, now: float) -> None:
         for connection in [connection for connection in self.connections if connection.deadline < now]:

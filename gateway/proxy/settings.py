@@ -39,6 +39,14 @@ class Settings:
     """A kept upstream connection older than this is not used again."""
     idle_reuse_unsafe: float = 2.0
     """The same for methods that are not idempotent: they cannot be retried if the upstream closes at that moment."""
+    tunnel_idle: float = 3600.0
+    """A tunnel in which neither side says anything."""
+    half_open: float = 60.0
+    """The same when the client has closed its sending side."""
+    checkpoint_interval: float = 60.0
+    """A stream or tunnel is recorded and looked at again this often (SEMANTICS §5, 7),"""
+    checkpoint_bytes: int = 64 << 20
+    """or when so much has passed."""
     drain_bytes: int = 8 << 20
     """How much of an answer is read on for its units when the client has left (SEMANTICS §12)."""
     sweep: float = 0.1

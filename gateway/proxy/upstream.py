@@ -11,6 +11,7 @@ from gateway.http.body import Framing
 from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import MessageError
 from gateway.http.response import Response, ResponseFields
+from gateway.proxy.aborting import reset_on_close
 from gateway.proxy.failures import (
     TRUNCATED,
     UPSTREAM_FAILED,
@@ -136,11 +137,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._clear()
         self.pool.keep(self)
 
-    def destroy(self) -> None:
-        """Close at once, whatever is buffered."""
+    def destroy(self, *, reset: bool = False) -> None:
+        """Close at once, whatever is buffered; with ``reset`` the peer sees an abort."""
         if self._state != _DEAD:
             self._state = _DEAD
             self.pool.forget(self)
+            if reset:
+                reset_on_close(self.transport)
             self.transport.abort()
 
     def pause(self) -> None:
@@ -272,7 +275,10 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 self.failure = self.failure or TRUNCATED
         elif state == _TUNNEL:
-            self.complete = True
+            if error is None:
+                self.complete = True
+            else:
+                self.failure = self.failure or TRUNCATED
         self._wake()
 
     def pause_writing(self) -> None:

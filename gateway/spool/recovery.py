@@ -194,7 +194,8 @@ class _Recovery:
         except GatewayError:
             logger.exception("a call's reservation is damaged; reconcile finds what it held")
             return
-        counted = [part.quota_units for part in parts if part.counted]
+        # What a checkpoint delivered was added to the counters then; the reservation is the final part's.
+        counted = [part.quota_units for part in parts if part.counted and not part.part]
         if counted:
             actual = actual_amounts(reservation, counted)
             self._counters.settle_now(slot.call_id, slot.at_us, reservation, actual, incarnation=self._incarnation)
@@ -213,7 +214,7 @@ def _was_not_reserved(parts: Sequence[CallRecord]) -> bool:
 
 
 def actual_amounts(reservation: Reservation, counted: Sequence[Mapping[str, int]]) -> tuple[int, ...]:
-    """What the counted parts of a call took from each counter; a concurrency limit holds nothing after the call."""
+    """What the counted records of a call took from each counter; a concurrency limit holds nothing after the call."""
     return tuple(
         0
         if request.counter.algorithm is Algorithm.CONCURRENT

@@ -130,19 +130,20 @@ def test_a_recorded_call_is_settled_from_its_record(host: Host, new_record: Reco
     assert host.records() == [record]
 
 
-def test_parts_are_settled_together_and_the_last_part_is_not_billed(host: Host, new_record: Record) -> None:
+def test_parts_were_counted_at_checkpoints_and_the_last_part_is_not_billed(host: Host, new_record: Record) -> None:
     call_id = uuid7(NOW)
     slot = host.table.open(call_id, new_record(id=call_id), PACKED)
     host.table.reserved(slot, NOW)
     host.table.sent(slot)
     for part in (1, 2):
         host.writer.append(new_record(id=call_id, part=part, outcome="open", quota_units={"calls": part}))
-    host.table.checkpoint(slot, new_record(id=call_id, at_us=NOW + 60, units={}))
+    host.table.checkpoint(slot, new_record(id=call_id, at_us=NOW, part_at_us=NOW + 60, units={}))
     counters = Counters()
     host.recover(counters)
-    assert counters.done == [("settle", call_id, NOW, (3, 0))]
+    assert counters.done == [("release", call_id, NOW, ())]
     last = host.records()[-1]
-    assert (last.part, last.outcome, last.at_us, last.units) == (0, "interrupted", NOW + 60, {})
+    assert (last.part, last.outcome, last.at_us, last.part_at_us) == (0, "interrupted", NOW, NOW + 60)
+    assert last.units == {}
 
 
 def test_a_call_that_was_not_sent_leaves_nothing(host: Host, new_record: Record) -> None:
