@@ -22,7 +22,7 @@ prove: install    ## the long proofs; writes docs/proof.md
 	@.venv/bin/python scripts/prove
 
 clean-demo:       ## forget the demo: its data, keys and history
-	@rm -rf data/demo && echo "The demo's data is gone; 'make run' makes new data."
+	@scripts/clean-demo
 
 clean: clean-demo ## forget the environment and all caches too (your own data/ stays)
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

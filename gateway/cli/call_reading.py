@@ -10,7 +10,7 @@ from gateway.runtime.unshipped import unshipped_calls
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.values import CallFilter, CallRow
 
-COLUMNS = ("time", "status", "method", "path", "route", "key", "outcome", "ms", "bytes", "units")
+COLUMNS = ("time", "status", "method", "path", "route", "key", "outcome", "billed", "ms", "bytes", "units")
 NUMBERS = ("status", "ms", "bytes")
 PAGE = 1000
 
@@ -51,7 +51,9 @@ def cells(rows: list[CallRow]) -> Iterator[tuple[object, ...]]:
     for row in rows:
         units = " ".join(f"{meter}={amount}" for meter, amount in sorted(row.units.items()))
         who = (row.method, row.path, row.route, row.key, row.outcome)
-        yield (rfc3339(row.at_us), row.status, *who, f"{row.duration_us / 1000:.1f}", row.response_bytes, units)
+        billed = "yes" if row.billable else f"no: {row.not_billable}" if row.not_billable else "no"
+        took = f"{row.duration_us / 1000:.1f}"
+        yield (rfc3339(row.at_us), row.status, *who, billed, took, row.response_bytes, units)
 
 
 def call_json(row: CallRow) -> dict[str, object]:

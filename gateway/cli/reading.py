@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.cli.common import EXIT_USAGE, fail
+from gateway.cli.common import EXIT_USAGE, fail, say
 from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.snapshot import Snapshot
 from gateway.config.units import parse_duration
 from gateway.period import from_us, to_us
 from gateway.runtime import paths
+from gateway.runtime.data_dir import prepare
 from gateway.spool.reader import SpoolReader
 from gateway.storage.engine import sqlite_path
 from gateway.storage.ports import PLATFORM
@@ -23,6 +24,9 @@ from gateway.storage.store import Store, open_store
 from gateway.tenants.model import Tenant
 
 Result = TypeVar("Result")
+
+DEMO_COMMANDS = Path("data/demo/commands.yaml")
+DEMO_HINT = f"; the demo's data: -c {DEMO_COMMANDS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ async def opened(config: Path) -> AsyncIterator[Reading]:
     """Open for reading. A store that is not there yet is made; one of an older schema is left to ``migrate``."""
     snapshot = load(config, os.environ)
     is_there = sqlite_path(snapshot.store_url, snapshot.folder).exists()
+    if not is_there:
+        _first_look(config, snapshot)
     store = await open_store(snapshot.store_url, snapshot.folder, migrate=not is_there)
     spool = SpoolReader(paths.spool(snapshot.data_dir))
     try:
@@ -52,6 +58,12 @@ async def opened(config: Path) -> AsyncIterator[Reading]:
     finally:
         spool.close()
         await store.close()
+
+
+def _first_look(config: Path, snapshot: Snapshot) -> None:
+    """The store is made by whoever comes first; a person who looks for the demo's data is told where it is."""
+    prepare(snapshot.data_dir)
+    say(f"no gateway has run with {config} yet{DEMO_HINT if DEMO_COMMANDS.exists() else ''}")
 
 
 def read(config: Path, work: Callable[[Reading], Awaitable[Result]]) -> Result:

@@ -77,10 +77,13 @@ def daily_calls(tenant: str) -> int:
 
 
 def demo_tenants(snapshot: Snapshot) -> tuple[Tenant, ...]:
-    """The demo's tenants as configured; raises ``GatewayError`` naming one that the configuration lacks."""
+    """The demo's tenants as configured; raises ``GatewayError`` naming those that the configuration lacks."""
     missing = [name for name in TENANTS if name not in snapshot.tenants]
     if missing:
-        raise GatewayError(f"the demo needs the tenants {', '.join(TENANTS)}; config/tenants.yaml lacks {missing[0]}")
+        raise GatewayError(
+            f"the demo needs the tenants {', '.join(TENANTS)}; the configuration lacks {', '.join(missing)}. "
+            "A configuration of your own runs with: .venv/bin/gateway serve"
+        )
     return tuple(snapshot.tenants[name] for name in TENANTS)
 
 

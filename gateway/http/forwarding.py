@@ -28,7 +28,9 @@ _NOT_IN_TRAILERS = (
     )
 )
 SESSION_COOKIE = b"gw_session"
-_KEY_VALUE = re.compile(rb"[ \t]*(?:[A-Za-z]+[ \t]+)?gk_").match
+_WHOLE_KEY = rb"gk_(?:live|test)_[0-9A-Za-z]{1,40}_[0-9A-Za-z]{20,}"
+_KEY_VALUE = re.compile(rb"[ \t]*(?:[A-Za-z]+[ \t]+)?gk_|.*" + _WHOLE_KEY, re.DOTALL).match
+_KEY_TEXT = re.compile(_WHOLE_KEY)
 _NEVER_NAMED = frozenset([b"host", b"content-length", b"close", b"keep-alive"])
 """What ``Connection`` may not have removed: it would change what the message means."""
 
@@ -43,7 +45,7 @@ CANONICAL = _Canonical()
 
 
 def is_secret(value: bytes) -> bool:
-    """Whether a field value is one of our keys, bare or behind an authentication scheme."""
+    """Whether a field value is one of our keys, bare or behind an authentication scheme, or holds a whole one."""
     return _KEY_VALUE(value) is not None
 
 
@@ -57,12 +59,12 @@ def request_section(fields: RequestFields, drop: Container[bytes]) -> bytes:
         lowered = LOWER[name]
         if lowered in HOP_BY_HOP or canonical in GATEWAY_SET or canonical in drop or lowered in named:
             continue
-        if secrets and is_secret(value):
-            continue
-        if lowered == b"cookie" and SESSION_COOKIE in value:
-            value = without_session_cookie(value)
+        if lowered == b"cookie" and (SESSION_COOKIE in value or secrets):
+            value = without_own_cookies(value)
             if not value:
                 continue
+        if secrets and is_secret(value):
+            continue
         out.append(b"%b:%b\r\n" % (name, value))
     if b"trailers" in fields.all(b"te"):
         out.append(b"TE: trailers\r\nConnection: TE\r\n")
@@ -94,9 +96,18 @@ def trailer_section(trailers: Pairs) -> bytes:
     )
 
 
-def without_session_cookie(value: bytes) -> bytes:
-    """A Cookie value without the gateway's own session; the others as they were sent."""
-    kept = [pair for pair in value.split(b";") if pair.partition(b"=")[0].strip(b" \t") != SESSION_COOKIE]
+def mask_keys(text: bytes) -> bytes:
+    """A path as it may be written down: a key that somebody put into it is not."""
+    return _KEY_TEXT.sub(b"gk_***", text) if b"gk_" in text else text
+
+
+def without_own_cookies(value: bytes) -> bytes:
+    """A Cookie value without the gateway's own session and without keys; the others as they were sent."""
+    kept = [
+        pair
+        for pair in value.split(b";")
+        if pair.partition(b"=")[0].strip(b" \t") != SESSION_COOKIE and not is_secret(pair.partition(b"=")[2])
+    ]
     return b";".join(kept) if any(pair.strip(b" \t") for pair in kept) else b""
 
 

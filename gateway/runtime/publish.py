@@ -1,4 +1,4 @@
-"""Small facts that one process publishes and another reads: JSON files replaced in one step."""
+"""Small facts that one process publishes and another reads: JSON files replaced in one step, for their owner only."""
 
 import json
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 def write_json(path: Path, value: object) -> None:
     """Replace the file; a reader sees the old or the new whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value))
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        json.dump(value, file)
     temporary.replace(path)
 
 

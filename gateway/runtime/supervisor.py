@@ -99,9 +99,11 @@ class Supervisor:
             self._turn(table, wakeup)
             if not announced and all(child.is_ready for child in table.children):
                 announced = True
-                logger.info("ready", extra={"workers": len(workers)})
                 if self._on_ready is not None:
                     self._on_ready(snapshot)
+                server = snapshot.server
+                where = {"calls": str(server.listen), "pages": f"http://{server.control}", "workers": len(workers)}
+                logger.info("ready", extra=where)
             if (changed := self._reloader.poll()) is not None:
                 publisher.publish_config(changed)
         logger.info("draining")

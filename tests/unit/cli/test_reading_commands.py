@@ -209,5 +209,6 @@ def test_reconcile_compares_counters(gateway: Gateway, monkeypatch: pytest.Monke
 
 
 def test_migrate(gateway: Gateway) -> None:
-    assert gateway.json("migrate")["before"] is None
-    assert gateway.json("migrate") == {"before": "0001", "after": "0001"}
+    first = gateway.json("migrate")
+    assert first["before"] is None
+    assert gateway.json("migrate") == {"before": first["after"], "after": first["after"]}

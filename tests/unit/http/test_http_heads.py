@@ -6,10 +6,11 @@ from gateway.http.errors import MessageError
 from gateway.http.fields import BoundedMemo
 from gateway.http.forwarding import (
     is_secret,
+    mask_keys,
     request_section,
     trailer_section,
+    without_own_cookies,
     without_query_key,
-    without_session_cookie,
 )
 from gateway.http.request import Request, RequestFields
 from gateway.http.response import Response, ResponseFields
@@ -124,8 +125,17 @@ def test_secrets_are_known_by_their_prefix():
 
 
 def test_cookies_and_query_keys_are_cut():
-    assert without_session_cookie(b" a=1; gw_session=x; b=2") == b" a=1; b=2"
-    assert without_session_cookie(b" gw_session=x") == b""
+    assert without_own_cookies(b" a=1; gw_session=x; b=2") == b" a=1; b=2"
+    assert without_own_cookies(b" gw_session=x") == b""
+    assert without_own_cookies(b" a=1; k=gk_live_ab12_x; b=2") == b" a=1; b=2"
+
+
+def test_a_key_is_not_passed_on_wherever_it_stands_in_a_field_nor_written_down() -> None:
+    key = b"gk_live_C16wxeCfeF0_7jI5JZiqIFSRzyUZTUJxB1qZzXl0Npz6r"
+    for value in (key, b"Bearer " + key, b"http://x/?k=" + key, b"gk_anything"):
+        assert is_secret(value)
+    assert not is_secret(b"ask about gk_live keys")
+    assert mask_keys(b"/v1/" + key + b"/x") == b"/v1/gk_***/x"
     assert without_query_key(b"/p?a=1&key=s&b=2", b"key") == b"/p?a=1&b=2"
     assert without_query_key(b"/p?key=s", b"key") == b"/p"
 
