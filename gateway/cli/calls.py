@@ -1,4 +1,4 @@
-"""``gateway calls``: a tenant's calls, newest first, or how many there are."""
+"""A tenant's calls, newest first, or how many there are."""
 
 from typing import Annotated
 

@@ -5,12 +5,13 @@ import sys
 
 import typer
 
+HELP = "A reverse proxy that authenticates, limits, meters and bills the calls to APIs you already have."
 COMMANDS = ("serve", "demo", "check", "migrate", "keys", "users", "calls", "usage", "rate", "reconcile")
 
 
 def build_app() -> typer.Typer:
     """The whole command line; each module of ``COMMANDS`` adds itself with ``register(app)``."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
     for name in COMMANDS:
         importlib.import_module(f"gateway.cli.{name}").register(app)
     return app

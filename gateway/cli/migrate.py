@@ -1,4 +1,4 @@
-"""``gateway migrate``: bring the store to this gateway's schema. ``serve`` does it by itself at its start."""
+"""Bring the store to this gateway's schema; serve does it by itself at its start."""
 
 import typer
 
@@ -15,11 +15,10 @@ def migrate(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) 
     import os
 
     from gateway.config.loader import load
-    from gateway.storage.engine import sqlite_path
     from gateway.storage.migrate import migrate as upgrade
 
     snapshot = load(config, os.environ)
-    before, after = asyncio.run(upgrade(sqlite_path(snapshot.store_url, snapshot.folder)))
+    before, after = asyncio.run(upgrade(snapshot.store_url, snapshot.folder))
     if as_json:
         print_json({"before": before, "after": after})
     say(f"schema {after}" + (" already" if before == after else f", was {before or 'none'}"))

@@ -41,7 +41,7 @@ class Reading:
     async def tenant(self, id: str) -> Tenant:
         """A tenant of the store, or one of the files that no gateway has loaded yet; leaves when there is none."""
         found = await self.store.tenants.get(PLATFORM, id) or self.snapshot.tenants.get(id)
-        return found or fail(f"there is no tenant {id}", EXIT_USAGE)
+        return found or fail(f"there is no tenant {id}")
 
 
 @asynccontextmanager

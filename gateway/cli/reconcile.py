@@ -1,4 +1,4 @@
-"""``gateway reconcile``: frames, rows, rollups and counters compared; exit 1 when any differ."""
+"""Frames, rows, rollups and counters compared; exit 1 when any differ."""
 
 import asyncio
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""``gateway usage``: what a tenant used in the present period, and up to when that is known."""
+"""What a tenant used in the present period, and up to when that is known."""
 
 from typing import TYPE_CHECKING, Annotated
 

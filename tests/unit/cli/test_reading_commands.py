@@ -137,9 +137,9 @@ def test_a_list_newest_first(gateway: Gateway) -> None:
     assert "1 more calls wait" in table.stderr
 
 
-def test_an_unknown_tenant_is_wrong_use(gateway: Gateway) -> None:
+def test_an_unknown_tenant_fails(gateway: Gateway) -> None:
     for command in (["calls", "--count"], ["calls"], ["usage"]):
-        assert "no tenant nobody" in gateway.run(*command, "--tenant", "nobody", code=2).stderr
+        assert "no tenant nobody" in gateway.run(*command, "--tenant", "nobody", code=1).stderr
 
 
 def test_usage_tells_no_usage_from_behind(gateway: Gateway) -> None:
