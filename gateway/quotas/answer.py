@@ -51,6 +51,51 @@ def _ietf_fields(states: Sequence[LimitState], at_us: int) -> list[tuple[bytes, 
     return ietf_fields(policies, items) if items else []
 
 
+class _Shape:
+    """The IETF fields of the same limits in the same windows: text with gaps for the figures."""
+
+    __slots__ = ("rows", "template")
+
+    def __init__(self, states: Sequence[LimitState]) -> None:
+        self.rows = [(state.limit, state.window_us) for state in states]
+        policies, items = [], []
+        for limit, window_us in self.rows:
+            _, policy, head = _texts.get((id(limit), window_us)) or _texts_of(limit, window_us)
+            policies.append(policy)
+            items.append(head.replace("%", "%%") + ("%d;t=%d" if window_us else "%d"))
+        text = f"RateLimit-Policy: {', '.join(policies)}".replace("%", "%%")
+        self.template = f"{text}\r\nRateLimit: {', '.join(items)}\r\n".encode("ascii")
+
+
+_shapes: dict[tuple[int, int], _Shape] = {}
+"""By (identity of the first limit, how many): what was last asked for. A shape keeps its limits' identities taken."""
+
+
+def limit_lines(states: Sequence[LimitState], at_us: int, style: str) -> bytes:
+    """``limit_fields`` as lines, ready to be sent; what repeats from call to call is made once."""
+    if style == "ietf" and states:
+        shape = _shapes.get((id(states[0].limit), len(states)))
+        if shape is not None:
+            figures: list[int] = []
+            for state, (limit, window_us) in zip(states, shape.rows, strict=True):
+                if state.limit is not limit or state.window_us != window_us:
+                    break
+                remaining = state.remaining
+                figures.append(remaining if remaining < MAX_INTEGER else MAX_INTEGER)
+                if window_us:
+                    left_us = state.reset_us - at_us
+                    if left_us > window_us:
+                        left_us = window_us
+                    figures.append(-(-left_us // 1_000_000) if left_us > 0 else 0)
+            else:
+                return shape.template % tuple(figures)
+        if all(state.limit.mode != "shadow" for state in states):
+            if len(_shapes) >= _CACHED:
+                _shapes.clear()
+            _shapes[id(states[0].limit), len(states)] = _Shape(states)
+    return b"".join([b"%b: %b\r\n" % field for field in limit_fields(states, at_us, style)])
+
+
 def _older_fields(states: Sequence[LimitState], at_us: int) -> list[tuple[bytes, bytes]]:
     shown = [state for state in states if state.limit.mode != "shadow"]
     if not shown:
@@ -90,4 +135,4 @@ def refusal_code(decision: Decision) -> str:
     return "cost_exceeds_limit" if never else "limit_exceeded"
 
 
-__all__ = ["Style", "limit_fields", "refusal_code", "retry_after", "violated", "violated_policies"]
+__all__ = ["Style", "limit_fields", "limit_lines", "refusal_code", "retry_after", "violated", "violated_policies"]

@@ -57,6 +57,8 @@ class Binding:
         self._scope = ScopeIds(tenant.id, key_id, route)
         self._secret = secret
         self._by_address = any("address" in limit.by for limit in limits)
+        self.keeps = all(limit.algorithm is not Algorithm.CONCURRENT for limit in limits)
+        """Whether a call that cost what it reserved leaves nothing to settle."""
         self._fixed = {limit.name: None if "address" in limit.by else self._counter(limit, "") for limit in limits}
         self._amounts: Mapping[str, int] = {}
         self._reservation = _NOTHING
@@ -104,7 +106,8 @@ class Binding:
             counter = self._at(limit, address, bounds)
             requests.append(CounterRequest(counter, 1 if concurrent else amounts[limit.meter]))
         made = tuple(requests)
-        reservation = Reservation(made, pack(made)) if made else _NOTHING
+        tenant = self._tenant.id
+        reservation = Reservation(made, pack(made, tenant), tenant) if made else _NOTHING
         if amounts != self._amounts or not self._from_us <= now_us < self._until_us:
             self._recent.clear()
         elif len(self._recent) >= _ADDRESSES:

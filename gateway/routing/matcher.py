@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.routing.normalise import normalise, second_reading
+from gateway.routing.normalise import UNUSUAL, normalise, second_reading
 from gateway.routing.pattern import Pattern, parse_pattern
 from gateway.routing.route import Route
 
@@ -99,7 +99,8 @@ class _Paths(Generic[T]):
             if below is None:
                 break
             node = below
-            best = node.prefix or best
+            if node.prefix is not None:
+                best = node.prefix
         return best
 
     def _search(self, segments: list[bytes]) -> _Methods[T] | None:
@@ -150,10 +151,13 @@ class Matcher(Generic[T]):
 
     def match(self, host: bytes, method: bytes, path: bytes) -> Match[T] | None:
         """The route for a lower-case host name without port, a method, and the raw path without query."""
-        found = self._find(host, normalise(path))
-        other = second_reading(path)
-        if other is not None and self._find(host, other) is not found:
-            return None
+        if UNUSUAL(path):
+            found = self._find(host, normalise(path))
+            other = second_reading(path)
+            if other is not None and self._find(host, other) is not found:
+                return None
+        else:
+            found = self._find(host, path)
         return found.get(method) if found is not None else None
 
     def _find(self, host: bytes, path: bytes) -> _Methods[T] | None:
