@@ -65,7 +65,7 @@ class BillingSettings:
         own = self._tenant(tenant)
         return f"{plan}@{tenant}" if own.get("prices") or any(_map(own, "billing").values()) else plan
 
-    def keys(self) -> list[tuple[str, str]]:
+    def entries(self) -> list[tuple[str, str]]:
         """All entries of the catalog: plan and tenant (empty: the plan as everybody has it)."""
         entries = [(plan, "") for plan in self.plans()]
         for tenant in _map(self.source, "tenants"):

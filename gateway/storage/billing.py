@@ -1,6 +1,6 @@
 """The books: billing's unit of work. What happens within one is committed once, at its end, or not at all."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -40,15 +40,19 @@ class Books(BillingRows):
             values = [{name: getattr(row, name) for name in PlanVersionRow.__slots__} for row in rows]
             await self.connection.execute(sa.insert(schema.plan_versions), values)
 
-    async def next_number(self, name: str) -> int:
-        """The next number of a series, from 1; given back if the transaction fails, so that none is missing."""
+    async def take_numbers(self, name: str, count: int) -> int:
+        """Take ``count`` numbers of a series and return the first; the first ever is 1.
+
+        They are given back if the transaction fails, so that none is ever missing.
+        """
         platform_only(self._scope)
         table = schema.series
-        taken = sa.update(table).where(table.c.name == name).values(sequence=table.c.sequence + 1)
-        found = (await self.connection.execute(taken.returning(table.c.sequence))).scalar()
-        if found is None:
-            await self.connection.execute(sa.insert(table).values(name=name, sequence=1))
-        return int(found or 1)
+        taken = sa.update(table).where(table.c.name == name).values(sequence=table.c.sequence + count)
+        last = (await self.connection.execute(taken.returning(table.c.sequence))).scalar()
+        if last is None:
+            await self.connection.execute(sa.insert(table).values(name=name, sequence=count))
+            last = count
+        return int(last) - count + 1
 
     async def watermark(self) -> int:
         """The ledger's posting sequence as this transaction sees it (SEMANTICS §29)."""
@@ -58,13 +62,29 @@ class Books(BillingRows):
         """Billable units by meter in ``[start, end)`` of what was posted up to ``watermark``."""
         return await units_until(self.connection, self._scope, tenant, start_us, end_us, watermark)
 
+    async def watermarks(self, subscriptions: Sequence[str]) -> dict[str, int]:
+        """Up to which posting the final invoices of the subscriptions' cycles have looked."""
+        table = schema.invoices.c
+        cycle = (table.reason == "cycle", table.state.in_(("open", "paid", "uncollectible")))
+        where = (within(self._scope, table.tenant), table.subscription.in_(subscriptions), *cycle)
+        query = sa.select(table.subscription, sa.func.max(table.watermark)).where(*where).group_by(table.subscription)
+        return {row[0]: int(row[1]) for row in await self.connection.execute(query)}
+
+    async def oldest_due(self, subscriptions: Sequence[str]) -> dict[str, int]:
+        """When the oldest open invoice of each subscription is due."""
+        table = schema.invoices.c
+        where = (within(self._scope, table.tenant), table.subscription.in_(subscriptions), table.state == "open")
+        query = sa.select(table.subscription, sa.func.min(table.due_us)).where(*where).group_by(table.subscription)
+        return {row[0]: int(row[1]) for row in await self.connection.execute(query)}
+
     async def late_since(self, tenant: str, span: Span, watermark: int) -> int | None:
         """The oldest record in ``span`` posted after ``watermark``."""
         return await late_since(self.connection, self._scope, tenant, span, watermark)
 
-    async def audit(self, entry: AuditEntry) -> None:
+    async def audit(self, entries: Iterable[AuditEntry]) -> None:
         """Tell who did what, in the same transaction."""
-        await insert_audit(self.connection, entry)
+        for entry in entries:
+            await insert_audit(self.connection, entry)
 
     async def set_tenant(self, tenant: str, values: Mapping[str, Any]) -> None:
         """Change a tenant's state and tell the workers (SEMANTICS §31)."""
@@ -81,6 +101,12 @@ class Books(BillingRows):
         """The columns of all tenants within the scope."""
         query = sa.select(tenants).where(within(self._scope, tenants.c.id), *where).order_by(tenants.c.id)
         return list((await self.connection.execute(query)).mappings())
+
+    async def without_subscription(self) -> list[sa.RowMapping]:
+        """Tenants that never had a subscription and are not closed."""
+        platform_only(self._scope)
+        had = sa.exists().where(schema.subscriptions.c.tenant == tenants.c.id)
+        return await self.tenants(~had, tenants.c.status != "closed")
 
 
 async def _watermark(connection: AsyncConnection) -> int:

@@ -1,0 +1,56 @@
+"""How commands reach the desk: configuration and store opened, work done, store closed."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.cli.common import EXIT_USAGE, fail
+from gateway.clock import SystemClock
+from gateway.config.loader import load
+from gateway.invoicing.desk import Desk
+from gateway.invoicing.verifying import Verification
+from gateway.storage.ports import PLATFORM
+from gateway.storage.store import open_store
+
+Result = TypeVar("Result")
+PAGE = 500
+
+
+def at_desk(config: Path, work: Callable[[Desk], Awaitable[Result]]) -> Result:
+    """Do ``work`` at a desk over the configuration's store. Tenants of the files are taken into the store first."""
+
+    async def run() -> Result:
+        snapshot = load(config, os.environ)
+        store = await open_store(snapshot.store_url, snapshot.folder)
+        clock = SystemClock()
+        try:
+            await store.tenants.sync_yaml(PLATFORM, list(snapshot.tenants.values()), snapshot.keys, clock.now())
+            return await work(Desk(store, lambda: snapshot, clock))
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def verify_all(desk: Desk, invoice: str) -> list[Verification]:
+    """One invoice, or every one that is final."""
+    if invoice:
+        return [await desk.verify(PLATFORM, invoice)]
+    found: list[Verification] = []
+    after: str | None = None
+    while rows := await desk.invoices(PLATFORM, limit=PAGE, after=after):
+        found += [await desk.verify(PLATFORM, row.id) for row in rows if row.state != "draft"]
+        after = rows[-1].id
+    return found
+
+
+def moment(text: str) -> datetime:
+    """An instant as people write it, UTC unless stated; leaves with a word when it is none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{text}: expected a date such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z", EXIT_USAGE)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

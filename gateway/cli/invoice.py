@@ -1,0 +1,164 @@
+"""``gateway invoice``: preview, run, finalize, verify, list and show. The same desk that the daily job uses."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.common import DEFAULT_CONFIG, EXIT_FAILED, ConfigOption, JsonOption, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from gateway.invoicing.shapes import Json
+
+app = typer.Typer(no_args_is_help=True, help="From usage to invoices.")
+ACTOR = "command line"
+
+TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    parent.add_typer(app, name="invoice")
+
+
+@app.command("preview")
+def preview_command(
+    tenant: TenantOption,
+    plan: Annotated[str, typer.Option(help="What would it cost on this plan, its newest prices.")] = "",
+    at: Annotated[str, typer.Option(help="A day within the period to look at; the present one by default.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """The invoice of a tenant's period as it would be now; nothing is written."""
+    from gateway.cli.books import at_desk, moment
+    from gateway.invoicing.shapes import composed_json
+    from gateway.storage.ports import PLATFORM
+
+    when = moment(at) if at else None
+    _show(composed_json(*at_desk(config, lambda desk: desk.preview(PLATFORM, tenant, plan=plan, at=when))), json)
+
+
+@app.command("run")
+def run_command(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
+    """Do all that is due: begin subscriptions, close periods, make invoices final. Running it again changes nothing."""
+    from gateway.cli.books import at_desk
+    from gateway.invoicing.shapes import row_json
+
+    report = at_desk(config, lambda desk: desk.run(ACTOR))
+    made = [row_json(row) for row in report.final]
+    if json:
+        print_json({"begun": report.begun, "drafts": report.drafts, "final": made, "failed": report.failed})
+    else:
+        _table(made)
+        say(f"{report.begun} subscriptions begun, {report.drafts} drafts, {len(made)} invoices final")
+    for subscription, why in report.failed.items():
+        say(f"gateway: {subscription}: {why}")
+    if report.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("finalize")
+def finalize_command(
+    invoice: Annotated[str, typer.Argument(help="A draft whose period is over.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Make a draft final now, without waiting for its grace to pass."""
+    from gateway.cli.books import at_desk
+    from gateway.invoicing.shapes import row_json
+
+    shape = row_json(at_desk(config, lambda desk: desk.finalize(invoice, ACTOR)))
+    if json:
+        print_json(shape)
+    else:
+        _table([shape])
+
+
+@app.command("verify")
+def verify_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number; all invoices when left out.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Rate invoices again, from what is stored beside them and the ledger at their watermark. Exit 1: one differs."""
+    from gateway.cli.books import at_desk, verify_all
+    from gateway.invoicing.shapes import verification_json
+
+    found = at_desk(config, lambda desk: verify_all(desk, invoice))
+    shapes = [verification_json(one) for one in found]
+    if json:
+        print_json({"data": shapes, "holds": all(one.holds for one in found)})
+    else:
+        rows = [
+            (shape["number"] or shape["id"], shape["tenant"], shape["total"]["amount"], shape["again"]["amount"],
+             shape["difference"]["amount"])
+            for shape in shapes
+        ]  # fmt: skip
+        print_table(("invoice", "tenant", "total", "again", "difference"), rows, right=("total", "again", "difference"))
+    for one in found:
+        for text in one.faults:
+            say(f"gateway: {one.invoice.number or one.invoice.id}: {text}")
+    if not all(one.holds for one in found):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("list")
+def list_command(
+    tenant: TenantOption = "",
+    state: Annotated[str, typer.Option(help="draft, open, paid, void or uncollectible.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Invoices, newest first."""
+    from gateway.cli.books import at_desk
+    from gateway.invoicing.shapes import row_json
+    from gateway.storage.ports import PLATFORM
+
+    rows = at_desk(config, lambda desk: desk.invoices(PLATFORM, tenant=tenant, state=state, limit=limit))
+    shapes = [row_json(row) for row in rows]
+    if json:
+        print_json({"data": shapes, "next": None})
+    else:
+        _table(shapes)
+
+
+@app.command("show")
+def show_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """An invoice with its lines."""
+    from gateway.cli.books import at_desk
+    from gateway.invoicing.shapes import invoice_json
+    from gateway.storage.ports import PLATFORM
+
+    row, lines = at_desk(config, lambda desk: desk.invoice(PLATFORM, invoice))
+    _show(invoice_json(row, lines), json)
+
+
+def _table(shapes: "list[Json]") -> None:
+    rows = [
+        (shape["number"] or shape["id"], shape["tenant"], shape["reason"], shape["state"],
+         f"{shape['period']['start'][:10]} … {shape['period']['end'][:10]}", shape["total"]["amount"],
+         shape["total"]["currency"])
+        for shape in shapes
+    ]  # fmt: skip
+    columns = ("invoice", "tenant", "reason", "state", "period", "total", "currency")
+    print_table(columns, rows, right=("total",))
+
+
+def _show(shape: "Json", json: bool) -> None:
+    if json:
+        print_json(shape)
+        return
+    say(f"{shape.get('number') or shape.get('id') or 'Preview'} · {shape['tenant']} · "
+        f"{shape['period']['start']} to {shape['period']['end']}")  # fmt: skip
+    rows = []
+    for line in shape["lines"]:
+        quantity = "" if line["quantity"] == "0" else line["quantity"]
+        rows.append((line["description"], quantity, line["exact"], line["amount"]["amount"]))
+        rows += [(f"  {text}", "", "", "") for text in line["explained"]]
+    for name in ("subtotal", "credited", "tax", "total"):
+        rows.append((name.capitalize(), "", "", shape[name]["amount"]))
+    print_table(("line", "quantity", "exact", "amount"), rows, right=("quantity", "exact", "amount"))

@@ -1,0 +1,247 @@
+"""The desk: everything that is done about invoices, for the job, the commands, the API and the pages."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from gateway.clock import Clock
+from gateway.config.snapshot import Snapshot
+from gateway.errors import GatewayError
+from gateway.invoicing.account import Account
+from gateway.invoicing.catalogue import publish
+from gateway.invoicing.composing import Composed
+from gateway.invoicing.cycle import Context, cycle_items
+from gateway.invoicing.loading import living_subscription, load_account, load_accounts
+from gateway.invoicing.making import Making, put_invoice
+from gateway.invoicing.outcome import Fault, Outcome, no_fault, write_outcomes
+from gateway.invoicing.settings import BillingSettings
+from gateway.invoicing.steps import Now, compose_for, finalize_draft, next_step, take_step
+from gateway.invoicing.subscribing import adopt
+from gateway.invoicing.verifying import Verification, verify_invoice
+from gateway.period import Period, from_us, to_us
+from gateway.storage import billing_schema as schema
+from gateway.storage.billing import Books
+from gateway.storage.billing_rows import Moved
+from gateway.storage.billing_values import InvoiceRow, LineRow, SubscriptionRow
+from gateway.storage.engine import Conflict
+from gateway.storage.ports import PLATFORM, Scope
+from gateway.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+"""Subscriptions to a transaction."""
+
+JOB = "billing job"
+
+
+class InvoiceError(GatewayError):
+    """What was asked of an invoice cannot be; the message says why and is fit to be shown."""
+
+
+@dataclass
+class RunReport:
+    """What one run did."""
+
+    begun: int = 0
+    drafts: int = 0
+    final: list[InvoiceRow] = field(default_factory=list)
+    moved: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Desk:
+    """Over one store and the newest configuration. Every method may run in several processes at once."""
+
+    def __init__(self, store: Store, snapshot: Callable[[], Snapshot], clock: Clock, fault: Fault = no_fault) -> None:
+        self._store = store
+        self._billing = store.billing
+        self._snapshot = snapshot
+        self._clock = clock
+        self._fault = fault
+
+    async def context(self, now_us: int | None = None) -> Context:
+        """The configuration's terms and the catalog, which learns new prices here."""
+        settings = BillingSettings.of(self._snapshot())
+        return Context(await publish(self._billing, settings, now_us or self._clock.now()), settings)
+
+    async def run(self, actor: str = JOB, at_us: int | None = None) -> RunReport:
+        """Do all that is due, up to now: begin, close, finalize, mark overdue. Running it again changes nothing."""
+        now = Now(at_us or self._clock.now(), actor)
+        context = await self.context(now.us)
+        report = RunReport(begun=await adopt(self._billing, now, context))
+        given_up: set[str] = set()
+        while True:
+            async with self._billing.read(PLATFORM) as books:
+                table = schema.subscriptions.c
+                where = (table.next_us <= now.us, table.id.not_in(given_up))
+                rows = await books.find(SubscriptionRow, *where, order=(table.next_us, table.id), limit=BATCH)
+            if not rows:
+                return report
+            await self._advance([row.id for row in rows], now, context, report)
+            given_up |= report.failed.keys()
+
+    async def advance(self, subscription: str, actor: str = JOB, at_us: int | None = None) -> RunReport:
+        """All that is due to one subscription."""
+        now = Now(at_us or self._clock.now(), actor)
+        context, report = await self.context(now.us), RunReport()
+        while not await self._advance([subscription], now, context, report):
+            pass
+        return report
+
+    async def preview(
+        self, scope: Scope, tenant: str, *, plan: str = "", at: datetime | None = None
+    ) -> tuple[Account, Composed]:
+        """The invoice of the tenant's present cycle as it would be now, by its own prices or those of ``plan``.
+
+        ``at`` within the cycle to look at. The same function makes the invoice.
+        """
+        now_us = self._clock.now()
+        context = await self.context(now_us)
+        await adopt(self._billing, Now(now_us, JOB), context)
+        async with self._billing.read(scope) as books:
+            account = await self._living(books, tenant)
+            if plan:
+                account = on_plan(account, plan, context)
+            cycle = self._cycle(account, at or from_us(now_us))
+            watermark = await books.watermark()
+            items = await cycle_items(books, account, cycle, watermark, context)
+        return account, compose_for(account, "cycle", cycle, items, watermark, now_us, context)
+
+    async def calculate(self, scope: Scope, tenant: str, actor: str) -> InvoiceRow:
+        """Make or refresh the draft of the present cycle; it is never made final here."""
+        now = Now(self._clock.now(), actor)
+        await self.run(at_us=now.us)
+        context = await self.context(now.us)
+        async with self._billing.read(PLATFORM) as books:
+            account = await self._living(books, tenant if scope.tenant is None else scope.tenant)
+            if account.closed_draft is not None:
+                raise InvoiceError("the draft of the cycle before is not final yet; it is refreshed when it becomes so")
+            cycle, watermark = self._cycle(account, from_us(now.us)), await books.watermark()
+            items = await cycle_items(books, account, cycle, watermark, context)
+            composed, outcome = compose_for(account, "cycle", cycle, items, watermark, now.us, context), Outcome()
+            after_us = to_us(cycle.end) + context.settings.draft_grace_us
+            made = put_invoice(
+                outcome, account, composed, account.draft, Making(context.settings, now.us, actor, after_us)
+            )
+        await self._write([outcome], context)
+        return made
+
+    async def finalize(self, invoice: str, actor: str) -> InvoiceRow:
+        """Make the draft of a closed cycle final before its grace is over."""
+        now = Now(self._clock.now(), actor)
+        context = await self.context(now.us)
+        async with self._billing.read(PLATFORM) as books:
+            row = await self._invoice(books, invoice)
+            if row.state != "draft":
+                raise InvoiceError(f"{row.number or row.id} is {row.state}, not a draft")
+            account = await load_account(books, row.subscription)
+            if account is None or account.closed_draft is None:
+                raise InvoiceError(f"the period of {row.id} is not over yet")
+            outcome = await finalize_draft(books, account, row, now, context)
+        await self._write([outcome], context)
+        return outcome.final[0][1]
+
+    async def verify(self, scope: Scope, invoice: str) -> Verification:
+        """Rate an invoice again, from what is stored beside it and the ledger at its watermark."""
+        async with self._billing.read(scope) as books:
+            return await verify_invoice(books, await self._invoice(books, invoice))
+
+    async def invoices(
+        self, scope: Scope, *, tenant: str = "", state: str = "", limit: int = 50, after: str | None = None
+    ) -> list[InvoiceRow]:
+        """Invoices, newest first; ``after`` is the id of the last one seen."""
+        table = schema.invoices.c
+        where = [table.id < after] if after else []
+        where += [table.tenant == tenant] if tenant else []
+        where += [table.state == state] if state else []
+        async with self._billing.read(scope) as books:
+            return await books.find(InvoiceRow, *where, order=(table.id.desc(),), limit=limit)
+
+    async def invoice(self, scope: Scope, id: str) -> tuple[InvoiceRow, list[LineRow]]:
+        """An invoice by its id or number, with its lines; raises ``InvoiceError`` when there is none in the scope."""
+        async with self._billing.read(scope) as books:
+            row = await self._invoice(books, id)
+            table = schema.invoice_lines.c
+            return row, await books.find(LineRow, table.invoice == row.id, order=(table.place,))
+
+    async def _advance(self, ids: Sequence[str], now: Now, context: Context, report: RunReport) -> set[str]:
+        """One step of each subscription; returns those that have nothing more to do, or cannot."""
+        done: set[str] = set()
+        outcomes: dict[str, Outcome] = {}
+        async with self._billing.read(PLATFORM) as books:
+            rows = await books.find(SubscriptionRow, schema.subscriptions.c.id.in_(ids))
+            for account in await load_accounts(books, rows):
+                step = next_step(account, now.us, context)
+                if step is None:
+                    done.add(account.row.id)
+                    if account.row.next_us <= now.us:
+                        outcomes[account.row.id] = _rest(account, now, context)
+                    continue
+                try:
+                    outcomes[account.row.id] = await take_step(books, account, step, now, context)
+                except (GatewayError, ValueError, KeyError) as error:
+                    logger.exception("a subscription cannot be billed", extra={"subscription": account.row.id})
+                    report.failed[account.row.id] = str(error)
+                    done.add(account.row.id)
+        try:
+            await self._write(list(outcomes.values()), context)
+            _count(report, outcomes.values())
+        except (Moved, Conflict):
+            if len(outcomes) == 1:
+                report.moved += 1  # another process did it, or will; what is still due is read anew
+            else:
+                for id in outcomes:
+                    await self._advance([id], now, context, report)
+        return done
+
+    async def _write(self, outcomes: Sequence[Outcome], context: Context) -> None:
+        if outcomes:
+            async with self._billing.write(PLATFORM) as books:
+                await write_outcomes(books, outcomes, context.settings.prefix, self._fault)
+            self._fault("after commit")
+
+    async def _invoice(self, books: Books, id: str) -> InvoiceRow:
+        table = schema.invoices.c
+        found = await books.one(InvoiceRow, (table.id == id) | (table.number == id))
+        if found is None:
+            raise InvoiceError(f"there is no invoice {id}")
+        return found
+
+    async def _living(self, books: Books, tenant: str) -> Account:
+        row = await living_subscription(books, tenant)
+        if row is None:
+            raise InvoiceError(f"tenant {tenant} has no subscription")
+        return (await load_accounts(books, [row]))[0]
+
+    def _cycle(self, account: Account, at: datetime) -> Period:
+        """The part of the month that holds ``at`` which the subscription serves."""
+        month = account.schedule.month(max(at, from_us(account.begins_us)))
+        start = max(month.start, from_us(account.begins_us))
+        end = month.end if account.row.cancel_at_us is None else min(month.end, from_us(account.row.cancel_at_us))
+        return Period(start, max(start, end))
+
+
+def on_plan(account: Account, plan: str, context: Context) -> Account:
+    """The account as if it had always been on the newest prices of another plan: what would it cost?"""
+    newest = context.catalogue.newest(context.settings.key(plan, account.row.tenant), 1 << 62)
+    if newest is None:
+        raise InvoiceError(f"there is no plan {plan}")
+    first = replace(account.phases[0], plan=plan, version=newest.version)
+    row = replace(account.row, plan=plan, version=newest.version, change=None, pinned=True)
+    return replace(account, row=row, phases=(first,), watermark=None, pending=())
+
+
+def _rest(account: Account, now: Now, context: Context) -> Outcome:
+    """Look again when something is due, and never before ``now``."""
+    outcome = Outcome()
+    row = replace(account.row, next_us=max(now.us + 1, account.wake_us(context.settings.suspend_after_us)))
+    outcome.replaced.append((account.row, row))
+    return outcome
+
+
+def _count(report: RunReport, outcomes: Iterable[Outcome]) -> None:
+    for outcome in outcomes:
+        report.final += [invoice for _, invoice in outcome.final]
+        report.drafts += sum(isinstance(row, InvoiceRow) and row.state == "draft" for row in outcome.added)

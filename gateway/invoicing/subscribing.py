@@ -1,0 +1,118 @@
+"""Beginning subscriptions: those of the configuration at its first load, others when they are made (SEMANTICS §32)."""
+
+from dataclasses import dataclass
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from gateway.billing.subscription import State
+from gateway.errors import GatewayError
+from gateway.ids import new_id
+from gateway.invoicing.cycle import Context
+from gateway.invoicing.steps import Now
+from gateway.period import from_us, local_midnight, to_us
+from gateway.storage.billing import Billing
+from gateway.storage.billing_values import PhaseRow, SubscriptionRow
+from gateway.storage.engine import Conflict
+from gateway.storage.ports import PLATFORM
+from gateway.storage.values import AuditEntry
+
+
+class SubscriptionError(GatewayError):
+    """What was asked of a subscription cannot be; the message says why and is fit to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A subscription to be made. ``start`` None: the local day of now; ``trial_days`` None: the plan's."""
+
+    tenant: str
+    plan: str
+    cycle: str = "month"
+    timezone: str = "UTC"
+    start: date | None = None
+    anniversary: bool = False
+    pinned: bool = False
+    quantity: int = 1
+    trial_days: int | None = None
+
+
+def new_rows(wish: Wish, now: Now, context: Context) -> tuple[SubscriptionRow, PhaseRow]:
+    """The rows of a new subscription; raises ``SubscriptionError`` for a plan that there is not."""
+    plan = context.catalogue.newest(context.settings.key(wish.plan, wish.tenant), now.us)
+    if plan is None:
+        raise SubscriptionError(f"there is no plan {wish.plan}")
+    zone = ZoneInfo(wish.timezone)
+    day = wish.start or from_us(now.us).astimezone(zone).date()
+    start_us = to_us(local_midnight(day, zone))
+    trial = plan.trial_days if wish.trial_days is None else wish.trial_days
+    trial_end = (
+        local_midnight(day, zone) if not trial else local_midnight(date.fromordinal(day.toordinal() + trial), zone)
+    )
+    begins = trial_end.astimezone(zone).date()
+    row = SubscriptionRow(
+        id=new_id("sub", now.us),
+        tenant=wish.tenant,
+        plan=wish.plan,
+        version=plan.version,
+        cycle=wish.cycle,
+        quantity=wish.quantity,
+        anchor=(day if wish.anniversary else date(begins.year, 1, 1)).isoformat(),
+        timezone=wish.timezone,
+        state=State.PENDING,
+        start_us=start_us,
+        trial_end_us=to_us(trial_end) if trial else None,
+        cancel_at_us=None,
+        canceled_us=None,
+        billed_until_us=None,
+        pinned=wish.pinned,
+        change=None,
+        created_us=now.us,
+        next_us=start_us,
+        revision=0,
+    )
+    return row, PhaseRow(row.id, start_us, wish.tenant, wish.plan, plan.version, wish.cycle, wish.quantity)
+
+
+async def subscribe(billing: Billing, wish: Wish, now: Now, context: Context) -> SubscriptionRow:
+    """Begin a subscription; raises ``Conflict`` when the tenant has a living one."""
+    row, phase = new_rows(wish, now, context)
+    entry = AuditEntry(now.us, now.actor, "subscription.create", row.id, row.tenant, {"plan": row.plan})
+    async with billing.write(PLATFORM) as books:
+        await books.add([row, phase])
+        await books.audit([entry])
+    return row
+
+
+async def adopt(billing: Billing, now: Now, context: Context) -> int:
+    """Begin the subscriptions of tenants that never had one; returns how many.
+
+    Several processes may do this at once: the store holds one living subscription a tenant.
+    """
+    async with billing.read(PLATFORM) as books:
+        found = await books.without_subscription()
+    begun = 0
+    for tenant in found:
+        terms = context.settings.terms(tenant["id"])
+        wish = Wish(
+            tenant=tenant["id"],
+            plan=tenant["plan"],
+            cycle=tenant["billing_cycle"],
+            timezone=tenant["timezone"],
+            start=_start(terms.start, tenant["created_us"], tenant["timezone"]),
+            anniversary=terms.anniversary,
+            pinned=terms.pinned,
+            quantity=terms.quantity,
+        )
+        if context.catalogue.last(context.settings.key(wish.plan, wish.tenant)) is None:
+            continue  # a plan that was taken out of the configuration
+        try:
+            await subscribe(billing, wish, now, context)
+            begun += 1
+        except Conflict:  # another process was first
+            continue
+    return begun
+
+
+def _start(written: str, created_us: int, timezone: str) -> date:
+    """The day that the configuration names, else the local day on which the tenant was made."""
+    return date.fromisoformat(written) if written else from_us(created_us).astimezone(ZoneInfo(timezone)).date()

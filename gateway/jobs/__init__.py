@@ -1,0 +1,1 @@
+"""Periodic jobs of the control process. Each may run in any number of processes at once."""

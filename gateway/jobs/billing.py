@@ -1,0 +1,28 @@
+"""The billing job: begins subscriptions, closes cycles, makes invoices final, marks what is overdue.
+
+It looks every minute at what is due, which is one indexed query; ten processes doing so make each invoice once.
+"""
+
+import logging
+
+from gateway.invoicing.desk import Desk
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 60.0
+
+
+class BillingJob:
+    """What is due in billing."""
+
+    name = "billing"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def run(self) -> None:
+        """One round."""
+        report = await self._desk.run()
+        if report.final or report.drafts or report.begun:
+            made = {"subscriptions": report.begun, "drafts": report.drafts, "invoices": len(report.final)}
+            logger.info("billed", extra=made)
