@@ -21,6 +21,7 @@ from gateway.counters.mmap_store import MmapCounterStore
 from gateway.errors import GatewayError
 from gateway.runtime import paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.jobs import start_jobs
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
@@ -68,10 +69,12 @@ class Control:
         for descriptor in self._spec.listen:
             await web.SockSite(runner, socket.socket(fileno=os.dup(descriptor))).start()
         polling = asyncio.create_task(every(FEED_INTERVAL, self._poll), name="state feed")
+        jobs = start_jobs(store, lambda: self._feed.snapshot, SystemClock())
         say_ready(self._spec)
         await stop.wait()
         polling.cancel()
-        await asyncio.gather(polling, return_exceptions=True)
+        jobs.cancel()
+        await asyncio.gather(polling, jobs, return_exceptions=True)
         await runner.cleanup()
         await store.close()
         counters.close()
