@@ -70,7 +70,7 @@ class Bench:
             connection.transport.write = lambda data: loop.call_soon(connection.data_received, ANSWER)
             return connection.transport, connection
 
-        pool = server.plan.match(b"api.example.com", b"GET", b"/").value.next_pool()
+        pool = server.plan.match(b"api.example.com", b"GET", b"/").value.balancer.members[0].pool
         from gateway.proxy.upstream import UpstreamConnection
 
         kept = UpstreamConnection(pool, loop, 65536)

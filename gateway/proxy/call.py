@@ -10,6 +10,7 @@ from gateway.http.request import Request
 from gateway.http.response import Response
 from gateway.metering.record import CallRecord
 from gateway.proxy.answer import interim_head
+from gateway.proxy.balancer import Member
 from gateway.proxy.books import Books
 from gateway.proxy.failures import BODY_TIMEOUT, CLIENT_LEFT, TRUNCATED, UPSTREAM_TIMEOUT, Failure
 from gateway.proxy.measuring import Measuring
@@ -44,6 +45,7 @@ class Call:
         "head_sent",
         "keep_alive",
         "measuring",
+        "member",
         "parts",
         "plan",
         "principal",
@@ -80,6 +82,7 @@ class Call:
         self.principal: Principal | None = None
         self.bound: Bound | None = None
         self.measuring: Measuring | None = None
+        self.member: Member | None = None
         self.parts: Parts | None = None
         self._match: Match[RoutePlan]
         self.plan: RoutePlan

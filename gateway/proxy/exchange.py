@@ -1,6 +1,7 @@
 """One call, from head to last byte: ``run`` is the order of SEMANTICS §2–§6. State and callbacks are in ``call``."""
 
 import time
+from collections.abc import Collection
 
 from gateway.hooks.events import Admit, Authenticate, Refusal
 from gateway.http.body import Framing
@@ -10,11 +11,14 @@ from gateway.http.forwarding import trailer_section
 from gateway.http.response import Response
 from gateway.metering.record import Outcome
 from gateway.proxy.answer import client_framing, response_head
+from gateway.proxy.balancer import Member
 from gateway.proxy.books import Books
 from gateway.proxy.call import Call
 from gateway.proxy.failures import (
     CLIENT_LEFT,
     INTERNAL,
+    NO_TARGET,
+    TARGETS_FAULT,
     UPSTREAM_FAILED,
     UPSTREAM_MALFORMED,
     CallFailed,
@@ -61,6 +65,8 @@ class Exchange(Call):
             await self._failed(INTERNAL)
         finally:
             self._let_go()
+            if self.member is not None and self.member.watched:
+                self.plan.balancer.released(self.member)
 
     # ── before the upstream ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -111,13 +117,14 @@ class Exchange(Call):
 
     async def _forward(self) -> Response:
         """Send the request; the answer's head. A request that a kept connection lost is sent once more if it may be."""
-        request, pool = self.request, self.plan.next_pool()
-        self.record.target = pool.url
-        upstream = pool.take(idempotent=request.method in IDEMPOTENT)
+        request = self.request
+        idempotent = request.method in IDEMPOTENT
+        member = self._choose()
+        upstream = member.pool.take(idempotent=idempotent)
         kept = upstream is not None
         while True:
             if upstream is None:
-                upstream = await pool.connect(self.plan.connect_timeout)
+                upstream, member = await self._connect(member)
             self.attempts += 1
             self._send(upstream)
             if upstream.response is None and upstream.failure is None:
@@ -127,12 +134,41 @@ class Exchange(Call):
                 self.ttfb = time.monotonic() - self.started
                 if response.status == 101 and not (request.fields.upgrade and request.minor_version):
                     raise CallFailed(UPSTREAM_MALFORMED)
+                if member.watched:
+                    self.plan.balancer.succeeded(member)
                 return response
             failure = upstream.failure or UPSTREAM_FAILED
-            if not (kept and self.attempts == 1 and not upstream.answered and self._may_repeat(failure)):
+            if not (kept and not upstream.answered and self._may_repeat(failure)):
                 raise CallFailed(failure)
+            kept = False
             self._let_go()
             upstream = None
+
+    def _choose(self, tried: Collection[Member] = ()) -> Member:
+        """The target that takes the call; raises ``CallFailed`` when none is healthy."""
+        member = self.member = self.plan.balancer.choose(tried)
+        if member is None:
+            raise CallFailed(NO_TARGET)
+        self.record.target = member.url
+        return member
+
+    async def _connect(self, member: Member) -> tuple[UpstreamConnection, Member]:
+        """A new connection, to another target if this one can't be reached: nothing has been sent yet."""
+        plan, tried = self.plan, [member]
+        while True:
+            try:
+                return await member.pool.connect(plan.connect_timeout), member
+            except CallFailed as error:
+                plan.balancer.failed(member)
+                plan.balancer.released(member)
+                self.member = None
+                try:
+                    member = self._choose(tried)
+                except CallFailed:
+                    raise error from None
+                self.server.metrics.upstream_failed(error.failure.code)
+                self.attempts += 1
+                tried.append(member)
 
     def _may_repeat(self, failure: Failure) -> bool:
         """A request that may have been lost on a kept connection: idempotent, and all of it still here."""
@@ -206,6 +242,7 @@ class Exchange(Call):
     async def _failed(self, failure: Failure) -> None:
         """The call ended before its answer did: record it, and tell a client that has seen nothing yet."""
         server, connection = self.server, self.connection
+        self._blame(failure)
         if failure.outcome not in ("client_left", "ended"):
             server.metrics.upstream_failed(failure.code)
         response = self.upstream.response if self.upstream is not None else None
@@ -236,6 +273,12 @@ class Exchange(Call):
         self.connection.abort(reset=True)
         if self.books is not None:
             self.books.close()
+
+    def _blame(self, failure: Failure) -> None:
+        """Tell the balancer of a target's own fault; one that could not be reached was told of before."""
+        member = self.member
+        if member is not None and member.watched and failure in TARGETS_FAULT:
+            self.plan.balancer.failed(member)
 
     def _let_go(self) -> None:
         """The upstream connection goes back, or away."""

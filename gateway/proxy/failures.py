@@ -19,10 +19,13 @@ CONNECT_FAILED = Failure(502, "upstream_unreachable", "The upstream could not be
 UPSTREAM_FAILED = Failure(502, "upstream_failed", "The upstream broke off before it answered.", "upstream_failed")
 UPSTREAM_MALFORMED = Failure(502, "upstream_malformed", "The upstream's answer was malformed.", "upstream_failed")
 UPSTREAM_TIMEOUT = Failure(504, "upstream_timeout", "The upstream did not answer in time.", "timeout")
+NO_TARGET = Failure(503, "no_healthy_target", "No target of the upstream is healthy.", "no_target")
 TRUNCATED = Failure(502, "upstream_failed", "The upstream broke off in mid-answer.", "truncated")
 CLIENT_LEFT = Failure(499, "client_left", "The client went away.", "client_left")
 BODY_TIMEOUT = Failure(408, "request_timeout", "The request body did not arrive in time.", "client_left")
 INTERNAL = Failure(500, "internal_error", "The gateway failed.", "upstream_failed")
+TARGETS_FAULT = (UPSTREAM_FAILED, UPSTREAM_MALFORMED, UPSTREAM_TIMEOUT, TRUNCATED)
+"""Failures that count against a target, beside ``CONNECT_FAILED``."""
 
 
 class CallFailed(Exception):

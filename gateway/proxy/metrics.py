@@ -34,6 +34,8 @@ class Metrics:
         self.refusals: dict[str, int] = {}
         self.upstream_errors: dict[str, int] = {}
         self.open_connections = 0
+        self.targets: dict[str, int] = {}
+        """``upstream|url``: 1 for a target that takes calls, 0 for one that is ejected."""
         self.unmetered = 0
         """Calls served whose record the disk did not take (``spool.on_error: serve``)."""
 
@@ -69,5 +71,6 @@ class Metrics:
                 name: {"counts": list(route.latency), "sum_us": route.sum_us} for name, route in self.routes.items()
             },
             "open_connections": self.open_connections,
+            "targets": dict(self.targets),
             "unmetered": self.unmetered,
         }

@@ -1,19 +1,16 @@
 """A snapshot compiled into what a call needs: matcher, and per route its stages, amounts, names and statuses."""
 
-from collections.abc import Callable
-from itertools import cycle
-
 from gateway.config.snapshot import Snapshot
 from gateway.hooks.registry import Phase, Registry
 from gateway.http.forwarding import CANONICAL
 from gateway.metering.extract import BODY_SOURCES
 from gateway.proxy.addresses import Addresses
 from gateway.proxy.metrics import Metrics, RouteMetrics
-from gateway.proxy.pool import Pool
 from gateway.proxy.settings import Settings
+from gateway.proxy.targets import Targets
 from gateway.quotas.binding import Binding, bind
 from gateway.routing.matcher import Match, Matcher
-from gateway.routing.route import Route, Target, Upstream
+from gateway.routing.route import Route
 from gateway.tenants.model import Principal
 
 _BINDINGS = 100_000
@@ -37,6 +34,7 @@ class RoutePlan:
         "amounts",
         "authenticate",
         "bad_names",
+        "balancer",
         "billable",
         "body_meters",
         "connect_timeout",
@@ -52,7 +50,6 @@ class RoutePlan:
         "measures",
         "metrics",
         "name",
-        "next_pool",
         "query_key",
         "read_timeout",
         "record",
@@ -64,13 +61,13 @@ class RoutePlan:
     )  # fmt: skip
 
     def __init__(
-        self, route: Route, pools: Callable[[Upstream], Callable[[], Pool]], registry: Registry,
-        metrics: RouteMetrics, settings: Settings, means: dict[str, float],
+        self, route: Route, targets: Targets, registry: Registry, metrics: RouteMetrics, settings: Settings,
+        means: dict[str, float],
     ) -> None:  # fmt: skip
         self.route = route
         self.name = route.name
         self.upstream_name = route.upstream.name
-        self.next_pool = pools(route.upstream)
+        self.balancer = targets.balancer(route.upstream)
         self.connect_timeout = route.upstream.connect_timeout_us / 1e6
         self.read_timeout = route.upstream.read_timeout_us / 1e6
         self.metrics = metrics
@@ -135,18 +132,15 @@ class Plan:
 
     def __init__(
         self, snapshot: Snapshot, registry: Registry, metrics: Metrics, settings: Settings,
-        pools: dict[Target, Pool], means: dict[str, dict[str, float]], secret: bytes,
+        targets: Targets, means: dict[str, dict[str, float]], secret: bytes,
     ) -> None:  # fmt: skip
         self.snapshot = snapshot
         self.style = snapshot.headers
         self._settings = settings
-        self._pools = pools
         self._secret = secret
         self._bound: dict[tuple[str, str], Bound] = {}
         routes = [
-            RoutePlan(
-                route, self._rotation, registry, metrics.route(route.name), settings, means.setdefault(route.name, {})
-            )
+            RoutePlan(route, targets, registry, metrics.route(route.name), settings, means.setdefault(route.name, {}))
             for route in snapshot.routes
         ]
         self._matcher: Matcher[RoutePlan] = Matcher((plan.route, plan) for plan in routes)
@@ -155,16 +149,7 @@ class Plan:
         self.trusts = self._addresses.trusts
         self.caller = self._addresses.caller
         self.shown_address = self._addresses.shown
-        self.targets = {target for route in snapshot.routes for target in route.upstream.targets}
-
-    def _rotation(self, upstream: Upstream) -> Callable[[], Pool]:
-        """Weighted round robin over an upstream's targets."""
-        turns = [target for target in upstream.targets for _ in range(max(1, target.weight))]
-        pools = [self._pools.setdefault(target, Pool(target, self._settings)) for target in turns]
-        if len(pools) == 1:
-            only = pools[0]
-            return lambda: only
-        return cycle(pools).__next__
+        self.upstreams = {route.upstream for route in snapshot.routes}
 
     @property
     def serves_unmetered(self) -> bool:

@@ -7,19 +7,21 @@ from collections import deque
 from gateway.proxy.failures import CONNECT_FAILED, CallFailed
 from gateway.proxy.settings import Settings
 from gateway.proxy.upstream import UpstreamConnection
+from gateway.proxy.upstream_tls import client_context
 from gateway.routing.route import Target
 
 
 class Pool:
-    """One target's connections. Names are resolved anew for each connection."""
+    """One target's connections. Names are resolved anew for each connection, and none is kept for ever."""
 
     def __init__(self, target: Target, settings: Settings) -> None:
         self.target = target
         self.url = target.url
         self._settings = settings
         self._idle: deque[UpstreamConnection] = deque()
-        self._tls = ssl.create_default_context() if target.scheme == "https" else None
-        default = 443 if self._tls else 80
+        self.tls = client_context(target.tls) if target.scheme == "https" else None
+        self.server_name = (target.tls.server_name or target.host) if self.tls else None
+        default = 443 if self.tls else 80
         host = f"[{target.host}]" if ":" in target.host else target.host
         self.authority = (host if target.port == default else f"{host}:{target.port}").encode()
         self.open = 0
@@ -53,22 +55,24 @@ class Pool:
                     lambda: UpstreamConnection(self, loop, self._settings.max_response_head),
                     self.target.host,
                     self.target.port,
-                    ssl=self._tls,
-                    server_hostname=self.target.host if self._tls else None,
+                    ssl=self.tls,
+                    server_hostname=self.server_name,
                 )
         except (OSError, TimeoutError, ssl.SSLError) as error:
             raise CallFailed(CONNECT_FAILED) from error
         self.open += 1
+        connection.keep_until = loop.time() + self._settings.max_age
         return connection
 
     def keep(self, connection: UpstreamConnection) -> None:
         """The call is over and the connection can serve another."""
-        if self._closed:
+        now = asyncio.get_running_loop().time()
+        if self._closed or now > connection.keep_until:
             connection.destroy()
             return
         if len(self._idle) >= self._settings.max_idle:
             self._idle.popleft().destroy()
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = now
         self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:

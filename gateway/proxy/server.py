@@ -13,11 +13,10 @@ from gateway.proxy.checkpoints import checkpoint, due
 from gateway.proxy.connection import ClientConnection
 from gateway.proxy.failures import CLIENT_LEFT
 from gateway.proxy.plan import Plan
-from gateway.proxy.pool import Pool
 from gateway.proxy.refusals import RefusalCounter
 from gateway.proxy.services import Services
 from gateway.proxy.stages import register_core
-from gateway.routing.route import Target
+from gateway.proxy.targets import Targets
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
@@ -39,11 +38,12 @@ class ProxyServer:
         self._empty: asyncio.Event | None = None
         self._watched: dict[Call, float] = {}
         self._checked: dict[Call, asyncio.Task[None]] = {}
-        self._pools: dict[Target, Pool] = {}
+        self._targets = Targets(self.settings, self.metrics, self.logger)
         self._means: dict[str, dict[str, float]] = {}
         self._registry: Registry = services.registry
         register_core(services.registry, services.directory, services.clock)
         self.plan = self._compile(services.directory.snapshot)
+        self._targets.keep(self.plan.upstreams)
         self._sweeper = self.loop.create_task(self._sweep(), name="deadlines")
 
     def protocol_factory(self) -> ClientConnection:
@@ -53,12 +53,11 @@ class ProxyServer:
     def swap(self, snapshot: Snapshot) -> None:
         """Serve new calls by ``snapshot``; those in progress end on the one they began with."""
         self.plan = self._compile(snapshot)
-        for target in self._pools.keys() - self.plan.targets:
-            self._pools.pop(target).close()
+        self._targets.keep(self.plan.upstreams)
 
     def _compile(self, snapshot: Snapshot) -> Plan:
         return Plan(
-            snapshot, self._registry, self.metrics, self.settings, self._pools, self._means, self.services.secret
+            snapshot, self._registry, self.metrics, self.settings, self._targets, self._means, self.services.secret
         )
 
     async def drain(self, timeout: float) -> None:
@@ -72,8 +71,7 @@ class ProxyServer:
         await self._until_empty(1.0)
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, return_exceptions=True)
-        for pool in self._pools.values():
-            pool.close()
+        await self._targets.close()
         await asyncio.sleep(0)
         await asyncio.gather(*self._checked.values())
         await self.services.unwritten.retry()
@@ -141,6 +139,5 @@ class ProxyServer:
                 del self._watched[exchange]
             elif deadline < now:
                 exchange.upstream.fail(CLIENT_LEFT)
-        for pool in self._pools.values():
-            pool.expire(now)
+        self._targets.expire(now)
         self.refusals.flush()

@@ -47,6 +47,8 @@ class Settings:
     """A stream or tunnel is recorded and looked at again this often (SEMANTICS §5, 7),"""
     checkpoint_bytes: int = 64 << 20
     """or when so much has passed."""
+    max_age: float = 300.0
+    """An upstream connection older than this is not kept: a name may have a new address."""
     drain_bytes: int = 8 << 20
     """How much of an answer is read on for its units when the client has left (SEMANTICS §12)."""
     sweep: float = 0.1

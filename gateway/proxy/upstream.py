@@ -47,8 +47,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink", "_state",
-        "_waiter", "answered", "complete", "excess", "failure", "final", "idle_since", "paused", "pending",
-        "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
+        "_waiter", "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
+        "pending", "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
     )  # fmt: skip
 
     def __init__(self, pool: "Pool", loop: asyncio.AbstractEventLoop, max_head: int) -> None:
@@ -62,6 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.used = 0
         self.idle_since = 0.0
+        self.keep_until = 0.0
         self._clear()
 
     def _clear(self) -> None:

@@ -27,6 +27,16 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class UpstreamTls:
+    """How an https target is verified: ``ca`` is a file of certificates (empty: the system's), ``server_name`` the
+    name that is asked for and checked (empty: the target's host).
+    """
+
+    ca: str = ""
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One place an upstream can be reached: ``scheme`` is http or https."""
 
@@ -34,6 +44,7 @@ class Target:
     host: str
     port: int
     weight: int = 1
+    tls: UpstreamTls = UpstreamTls()
 
     @property
     def url(self) -> str:
@@ -42,10 +53,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """An active probe: GET ``path`` every ``interval_us``; 2xx and 3xx are healthy."""
+    """An active probe: GET ``path`` every ``interval_us``; 2xx and 3xx within ``timeout_us`` are healthy, and so many
+    ``failures`` in a row are not.
+    """
 
     path: str
-    interval_us: int
+    interval_us: int = 5_000_000
+    timeout_us: int = 2_000_000
+    failures: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ejection:
+    """So many failed calls in a row take a target out, at first for ``pause_us``."""
+
+    failures: int = 5
+    pause_us: int = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,8 @@ class Upstream:
     connect_timeout_us: int = 2_000_000
     read_timeout_us: int = 30_000_000
     health: HealthCheck | None = None
+    balance: Literal["round_robin", "least_connections"] = "round_robin"
+    ejection: Ejection = Ejection()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""Several targets: turns by weight, the least busy, those that fail, those that are checked."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from support.process import free_port
+from support.wire import KEY, RawUpstream, read_request
+
+from gateway.routing.route import Ejection, HealthCheck, Target, Upstream
+
+HOST = b"Host: api.test\r\nX-API-Key: " + KEY + b"\r\n"
+GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
+POST = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx"
+
+
+def dead():
+    """A target whose port nobody listens on."""
+    return Target("http", "127.0.0.1", free_port())
+
+
+def named(name):
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + name
+
+
+@pytest.fixture
+async def two():
+    """Two upstreams that answer a and b."""
+    started = [RawUpstream(), RawUpstream()]
+    for upstream, name in zip(started, (b"a", b"b"), strict=True):
+        upstream.answer = named(name)
+        await upstream.start()
+    yield started
+    for upstream in started:
+        await upstream.stop()
+
+
+def route(gateway, targets, **more):
+    one = gateway.route(read_timeout_us=200_000)
+    return replace(one, upstream=Upstream("up", tuple(targets), 500_000, 200_000, **more))
+
+
+def at(upstream, weight=1):
+    return Target("http", "127.0.0.1", upstream.port, weight)
+
+
+async def ask(gateway, count, request=GET):
+    client = await gateway.client()
+    answers = []
+    for _ in range(count):
+        await client.send(request)
+        head, body = await client.answer()
+        answers.append(body if head.startswith(b"HTTP/1.1 200") else head[9:12])
+    client.close()
+    return answers
+
+
+async def test_turns_follow_the_weights(gateway, two):
+    gateway.routes = (route(gateway, [at(two[0], 2), at(two[1])]),)
+    await gateway.start()
+    assert b"".join(await ask(gateway, 6)) == b"abaaba"
+    assert {record.target[-5:] for record in await gateway.settled(6)} == {f"{one.port}" for one in two}
+
+
+async def test_the_least_busy_is_chosen(gateway, two):
+    release = asyncio.Event()
+
+    async def slow(reader, writer):
+        while await read_request(reader):
+            await release.wait()
+            writer.write(named(b"a"))
+
+    two[0].script = slow
+    gateway.routes = (route(gateway, [at(two[0]), at(two[1])], balance="least_connections"),)
+    await gateway.start()
+    waiting = asyncio.ensure_future(ask(gateway, 1))
+    async with asyncio.timeout(5):
+        while not two[0].seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    assert await ask(gateway, 4) == [b"b"] * 4
+    release.set()
+    assert await waiting == [b"a"]
+
+
+@pytest.mark.parametrize("request_bytes", [GET, POST])
+async def test_a_target_that_cannot_be_reached_costs_nobody_a_call(gateway, two, request_bytes):
+    gateway.routes = (route(gateway, [dead(), at(two[1])], ejection=Ejection(2, 60_000_000)),)
+    await gateway.start()
+    assert await ask(gateway, 6, request_bytes) == [b"b"] * 6
+    records = await gateway.settled(6)
+    assert sorted(record.attempts for record in records) == [1, 1, 1, 1, 2, 2]  # then it was ejected
+    assert {record.outcome for record in records} == {"ok"}
+    assert list(gateway.metrics.targets.values()) == [0, 1]
+
+
+async def test_a_target_that_breaks_off_is_ejected_and_probed(gateway, two):
+    async def breaking(reader, writer):
+        await read_request(reader)
+
+    two[0].script = breaking
+    gateway.routes = (route(gateway, [at(two[0]), at(two[1])], ejection=Ejection(1, 20_000)),)
+    await gateway.start()
+    assert await ask(gateway, 3, POST) == [b"502", b"b", b"b"]
+    two[0].script = two[0].answer_all
+    await asyncio.sleep(0.03)
+    assert sorted(await ask(gateway, 4)) == [b"a", b"a", b"b", b"b"]
+
+
+async def test_no_healthy_target(gateway):
+    gateway.routes = (route(gateway, [dead(), dead()], ejection=Ejection(1, 60_000_000)),)
+    await gateway.start()
+    assert await ask(gateway, 2) == [b"502", b"503"]
+    records = await gateway.settled(2)
+    assert [record.outcome for record in records] == ["connect_failed", "no_target"]
+    assert [record.attempts for record in records] == [1, 0]
+    assert not any(record.billable for record in records)
+
+
+async def test_a_single_target_is_never_ejected_for_failing(gateway):
+    gateway.routes = (route(gateway, [dead()], ejection=Ejection(1, 60_000_000)),)
+    await gateway.start()
+    assert await ask(gateway, 3) == [b"502"] * 3
+
+
+async def test_active_checks_take_a_target_out_and_back(gateway, two):
+    healthy = False
+
+    async def checked(reader, writer):
+        while (request := await read_request(reader)) is not None:
+            if request[0].startswith(b"GET /healthz "):
+                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % (204 if healthy else 500))
+            else:
+                writer.write(named(b"a"))
+
+    two[0].script = checked
+    check = HealthCheck("/healthz", interval_us=5_000, timeout_us=1_000_000, failures=2)
+    gateway.routes = (route(gateway, [at(two[0])], health=check),)
+    await gateway.start()
+
+    async def until(standing):
+        async with asyncio.timeout(5):
+            while list(gateway.metrics.targets.values()) != [standing]:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+
+    await until(0)
+    assert await ask(gateway, 2) == [b"503", b"503"]
+    healthy = True
+    await until(1)
+    assert await ask(gateway, 1) == [b"a"]
+    gateway.routes = (route(gateway, [at(two[1])]),)
+    gateway.server.swap(gateway.snapshot())
+    assert await ask(gateway, 1) == [b"b"]
+    assert gateway.metrics.targets == {}
+
+
+async def test_a_reload_forgets_no_ejection(gateway, two):
+    targets, lost = [dead(), at(two[1])], Ejection(1, 60_000_000)
+    gateway.routes = (route(gateway, targets, ejection=lost),)
+    await gateway.start()
+    assert await ask(gateway, 2) == [b"b", b"b"]
+    gateway.routes = (route(gateway, targets, ejection=lost, balance="least_connections"),)
+    gateway.server.swap(gateway.snapshot())
+    assert await ask(gateway, 2) == [b"b", b"b"]
+    assert [record.attempts for record in await gateway.settled(4)] == [2, 1, 1, 1]
