@@ -84,6 +84,22 @@
     });
   }
 
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    const field = button.parentElement.querySelector("[data-copy-from]");
+    button.hidden = false;
+    field.addEventListener("focus", () => field.select());
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(field.value);
+      } catch { // no clipboard without https: select it, so that Ctrl-C does
+        field.select();
+        if (!document.execCommand("copy")) return;
+      }
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+  }
+
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-submit-on-change]");
     if (form) form.requestSubmit();

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from gateway.accounts.key_book import KeyBook
 from gateway.accounts.secret_file import load_secret
 from gateway.api.health import Readiness, health_routes
 from gateway.api.metrics import GatewayCollector, Published, metrics_routes
@@ -24,9 +25,11 @@ from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
 from gateway.runtime.jobs import start_jobs
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
+from gateway.runtime.owner_files import OwnerFiles
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import read_json
 from gateway.runtime.state_feed import StateFeed
+from gateway.runtime.state_wait import wait_applied
 from gateway.runtime.try_call import Trier
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
@@ -81,15 +84,19 @@ class Control:
 
     def _application(self, store: Store, counters: MmapCounterStore) -> web.Application:
         snapshot = self._feed.snapshot
+        clock = SystemClock()
         accounts = snapshot.source.get("accounts")
         configured = str(accounts.get("secret") or "") if isinstance(accounts, dict) else ""
+        owner_files = OwnerFiles(Path(self._spec.config_path), os.environ)
         app = build_ui(
             UiServices(
                 store=store,
                 snapshot=lambda: self._feed.snapshot,
-                clock=SystemClock(),
+                clock=clock,
                 secret=load_secret(self._spec.data, configured),
                 estimate=estimate_bill,
+                keys=KeyBook(store, clock, self._applied, owner_files),
+                managed_by=owner_files,
                 limit_states=limit_reader(counters, lambda: self._feed.snapshot),
                 try_call=Trier(lambda: self._feed.snapshot),
             )
@@ -98,6 +105,10 @@ class Control:
         app.add_routes(health_routes(lambda: self._readiness(store)))
         app.add_routes(metrics_routes(collector, lambda: self._feed.snapshot.server.metrics_allow))
         return app
+
+    async def _applied(self, sequence: int) -> bool:
+        """Wait until the local workers serve by a change, without holding up the loop."""
+        return bool(await asyncio.to_thread(wait_applied, self._spec.data, sequence))
 
     def _workers(self) -> list[Published]:
         return published(self._run, "worker-*.json")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from aiohttp import web
 
@@ -13,10 +14,10 @@ from gateway.config.accounts import account_settings
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
-from gateway.ui import doors, pages, try_pages, usage_pages
+from gateway.ui import doors, key_pages, pages, try_pages, usage_pages
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
-from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, guarded
+from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded
 from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, SERVICES, SESSIONS, THROTTLE, TRIES
 from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
@@ -43,13 +44,22 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("GET", "/portal/live", "tenant", pages.live),
     ("GET", "/portal/calls", "tenant", pages.portal_calls),
     ("GET", "/portal/usage", "tenant", usage_pages.portal_usage),
+    ("GET", "/portal/keys", Need("tenant", "keys"), key_pages.portal_keys),
+    ("POST", "/portal/keys", Need("tenant", "keys", "create_own"), key_pages.portal_create),
+    ("GET", "/portal/keys/{key}", Need("tenant", "keys"), key_pages.portal_key),
+    ("POST", "/portal/keys/{key}/{action}", Need("tenant", "keys", "create_own"), key_pages.portal_act),
+    ("GET", "/admin/tenants/{id}/keys", Need("platform", "keys"), key_pages.admin_keys),
+    ("POST", "/admin/tenants/{id}/keys", Need("platform", "keys", "write"), key_pages.admin_create),
+    ("GET", "/admin/tenants/{id}/keys/{key}", Need("platform", "keys"), key_pages.admin_key),
+    ("POST", "/admin/tenants/{id}/keys/{key}/{action}", Need("platform", "keys", "write"), key_pages.admin_act),
     ("GET", "/portal/try", "tenant", try_pages.try_page),
     ("POST", "/portal/try", "tenant", try_pages.try_call),
     ("GET", "/admin/tenants/{id}/usage", "platform", usage_pages.admin_usage),
 )
 
 OWN_PATHS = ("/login", "/logout", "/account", "/admin", "/portal", "/theme", "/static")
-PROBLEMS = {
+PROBLEMS: dict[int | Literal["role"], tuple[str, str]] = {
+    "role": ("Not with your role", "Your role may not do this. An owner or an administrator can."),
     400: ("That request makes no sense", "The address or the form is not one of ours."),
     401: ("Log in first", "Your session has ended."),
     403: ("That form did not come from here", "It was open too long or sent from another site. Reload and try again."),
@@ -109,7 +119,7 @@ async def _errors_as_pages(
     except web.HTTPException as error:
         if error.status < 400 or not _wants_page(request):
             raise
-        return _problem(request, error.status, dict(error.headers))
+        return _problem(request, "role" if isinstance(error, NotForRole) else error.status, dict(error.headers))
     except StoreUnavailable as error:
         if not _is_own(request):
             raise
@@ -132,8 +142,9 @@ def _wants_page(request: web.Request) -> bool:
     )
 
 
-def _problem(request: web.Request, status: int, headers: dict[str, str]) -> web.Response:
-    heading, text = PROBLEMS.get(status, ("That did not work", "The request was refused."))
+def _problem(request: web.Request, kind: int | Literal["role"], headers: dict[str, str]) -> web.Response:
+    status = 403 if kind == "role" else kind
+    heading, text = PROBLEMS.get(kind, ("That did not work", "The request was refused."))
     response = message(request, None, Message(status, heading, text, "Back to the start", "/"))
     for name in ("Retry-After", "Allow", "WWW-Authenticate"):
         if name in headers:

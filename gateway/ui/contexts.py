@@ -8,6 +8,8 @@ from gateway.quotas.limit import Mode
 from gateway.routing.route import Route
 from gateway.storage.values import CallRow, User
 from gateway.tenants.model import Tenant
+from gateway.tenants.permissions import Access as Right
+from gateway.tenants.permissions import Area, allows
 from gateway.ui.charts import BarChart, Share
 from gateway.ui.forecast import Forecast
 from gateway.ui.services import Bill, TryAnswer
@@ -34,6 +36,11 @@ class Shell:
     @property
     def is_platform(self) -> bool:
         return self.user is not None and self.user.tenant is None
+
+    def may(self, area: Area, right: Right = "read") -> bool:
+        """Whether the visitor has a right: what a page offers. The door decides by the same table."""
+        user = self.user
+        return user is not None and allows(user.role, of_tenant=user.tenant is not None, area=area, access=right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,62 @@ class KeyLine:
     source: str
     expires_us: int | None
     used_us: int | None
+    scopes: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    created_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyForm:
+    """A key's fields as typed; ``expires`` is an ISO date, the last day on which it works."""
+
+    name: str = ""
+    scopes: str = ""
+    addresses: str = ""
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FreshKey:
+    """A key that was made just now: its text is on this one page and nowhere else."""
+
+    text: str
+    name: str
+    instead_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyList:
+    """A tenant's keys, working ones first; ``next`` is the id to go on after. ``fresh``: one was made just now."""
+
+    base: str
+    rows: tuple[KeyLine, ...]
+    next: str
+    first: bool
+    may_create: bool
+    form: KeyForm
+    fresh: FreshKey | None = None
+    error: str = ""
+
+    @property
+    def keys(self) -> tuple[KeyLine, ...]:
+        """The rows, under the name that the overview's table reads."""
+        return self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """One key. ``managed`` says where the configuration holds it, if it does."""
+
+    base: str
+    usage: str
+    line: KeyLine
+    may_change: bool
+    managed: str
+    form: KeyForm
+    fresh: FreshKey | None = None
+    error: str = ""
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,25 @@ from aiohttp import web
 
 from gateway.accounts.sessions import COOKIE, Visitor
 from gateway.storage.values import User
-from gateway.tenants.permissions import allows
+from gateway.tenants.permissions import Access as Right
+from gateway.tenants.permissions import Area, allows, knows
 from gateway.ui.keys import SERVICES, SESSIONS
 
-Access = Literal["anyone", "person", "platform", "tenant"]
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A page of one side's people that asks for a right in an area of the permission table."""
+
+    side: Literal["platform", "tenant"]
+    area: Area
+    right: Right = "read"
+
+
+Access = Literal["anyone", "person", "platform", "tenant"] | Need
+
+
+class NotForRole(web.HTTPForbidden):
+    """A page of the visitor's own side, for other roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +98,21 @@ def _login_first(request: web.Request) -> web.HTTPException:
 
 def _check_access(request: web.Request, access: Access, user: User) -> None:
     of_tenant = user.tenant is not None
+    if isinstance(access, Need):
+        if of_tenant != (access.side == "tenant") or not knows(of_tenant=of_tenant, area=access.area):
+            raise web.HTTPNotFound
+        if not may(user, access.area, access.right):
+            raise NotForRole
+        return
     if access == "platform" and not allows(user.role, of_tenant=of_tenant, area="platform", access="read"):
         raise web.HTTPNotFound
     if access == "tenant" and not of_tenant:
         raise web.HTTPSeeOther("/admin") if request.path == "/portal" else web.HTTPNotFound()
+
+
+def may(user: User, area: Area, right: Right = "read") -> bool:
+    """Whether the person's role has a right; what a template hides, the door refuses by the same table."""
+    return allows(user.role, of_tenant=user.tenant is not None, area=area, access=right)
 
 
 async def _check_form(request: web.Request, visit: Visit) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
+from gateway.accounts.key_book import KeyBook
 from gateway.accounts.ports import Audit, People
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
@@ -153,13 +154,18 @@ Trier = Callable[[TryCall], Awaitable[TryAnswer]]
 
 @dataclass(frozen=True, slots=True)
 class UiServices:
-    """All inputs of the pages. ``limit_states`` None: limits are shown from the ledger; ``try_call`` None: no panel."""
+    """All inputs of the pages. ``limit_states`` None: limits are shown from the ledger; ``try_call`` None: no panel.
+
+    ``managed_by`` names the file of a field that the configuration owns.
+    """
 
     store: Store
     snapshot: Callable[[], Snapshot]
     clock: Clock
     secret: bytes
     estimate: BillEstimator
+    keys: KeyBook
+    managed_by: Callable[[tuple[str, ...]], str]
     limit_states: LimitReader | None = None
     try_call: Trier | None = None
 

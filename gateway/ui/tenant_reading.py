@@ -80,8 +80,21 @@ def key_state(key: Key, now_us: int) -> Literal["active", "expired", "revoked"]:
 
 def key_lines(keys: Iterable[Key], used: dict[str, int], now_us: int) -> tuple[KeyLine, ...]:
     """Keys for a table: those that work first, then in the given order."""
-    lines = [
-        KeyLine(key.id, key.name, key.hint, key_state(key, now_us), key.source, key.expires_us, used.get(key.id))
-        for key in keys
-    ]
+    lines = [key_line(key, used, now_us) for key in keys]
     return tuple(sorted(lines, key=lambda line: line.state != "active"))
+
+
+def key_line(key: Key, used: dict[str, int], now_us: int) -> KeyLine:
+    """One key as it may be shown."""
+    return KeyLine(
+        key.id,
+        key.name,
+        key.hint,
+        key_state(key, now_us),
+        key.source,
+        key.expires_us,
+        used.get(key.id),
+        key.scopes,
+        key.addresses,
+        key.created_us,
+    )

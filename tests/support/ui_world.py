@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.accounts.key_book import KeyBook
 from gateway.accounts.people import Accounts
 from gateway.clock import SECOND_US, ManualClock
 from gateway.config.loader import load
@@ -22,7 +23,7 @@ from gateway.storage.values import Role, User
 from gateway.tenants.model import Key, Tenant
 from gateway.ui.app import build_ui
 from gateway.ui.bill import estimate_bill
-from gateway.ui.services import LimitUse, UiServices
+from gateway.ui.services import LimitUse, TryAnswer, TryCall, UiServices
 
 NOW_US = 1_795_180_000 * SECOND_US  # 2026-11-20 13:06:40 UTC, a Friday
 PASSWORD = "correct horse battery"
@@ -59,6 +60,7 @@ class World:
     client: TestClient
     limits: list[LimitUse] = field(default_factory=list)
     posted: int = 0
+    tried: list[TryCall] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -119,11 +121,34 @@ async def open_world(
     keys = [Key("k1", t.id, t.id.encode().ljust(32, b".")[:32], f"{t.name}'s server", created_us=1) for t in tenants]
     await store.tenants.sync_yaml(PLATFORM, list(tenants), keys, now_us)
     limits: list[LimitUse] = []
-    services = UiServices(store, lambda: snapshot, clock, b"s" * 32, estimate_bill, lambda tenant, keys: list(limits))
+
+    async def applied(sequence: int) -> bool:
+        return True
+
+    def owner(field: tuple[str, ...]) -> str:
+        return "config/tenants.yaml:1"
+
+    tried: list[TryCall] = []
+
+    async def try_call(call: TryCall) -> TryAnswer:
+        tried.append(call)
+        return TryAnswer(200, "OK", (("Content-Type", "application/json"),), b'{"city": "Oslo"}', False, 12_000)
+
+    services = UiServices(
+        store,
+        lambda: snapshot,
+        clock,
+        b"s" * 32,
+        estimate_bill,
+        KeyBook(store, clock, applied, owner),
+        owner,
+        lambda tenant, keys: list(limits),
+        try_call,
+    )
     client = TestClient(TestServer(build_ui(services)), cookie_jar=CookieJar(unsafe=True))
     await client.start_server()
     try:
-        yield World(store, clock, services, Accounts(store.people, store.audit, clock), client, limits)
+        yield World(store, clock, services, Accounts(store.people, store.audit, clock), client, limits, tried=tried)
     finally:
         await client.close()
         await store.close()
