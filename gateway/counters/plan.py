@@ -143,7 +143,7 @@ def state_of(source: mmap, offset: int | None, counter: Counter, at_us: int) -> 
                 words, _ = sliding.advance(words, _unpack_cells(source, offset + at.CELLS_AT), index)
     after, room, _, reset_us = _TAKE[counter.algorithm](words, counter, 0, at_us)
     window_us = _window_us(counter, after[0], after[1])
-    return LimitState(counter.limit, max(0, room), reset_us, window_us=window_us)
+    return LimitState(counter.limit, max(0, room), reset_us, window_us=window_us, over=max(0, -room))
 
 
 def correct(source: mmap, offset: int, counter: Counter, delta: int, call_us: int, now_us: int) -> Change | None:

@@ -33,6 +33,7 @@ class Unseeded:
     routes: tuple[str, ...]
     start_us: int
     created_us: int
+    window_us: int = 0
 
 
 def describe(counter: Counter, created_us: int) -> Unseeded | None:
@@ -56,6 +57,7 @@ def describe(counter: Counter, created_us: int) -> Unseeded | None:
         limit.routes,
         start_us,
         created_us,
+        counter.window_us,
     )
 
 

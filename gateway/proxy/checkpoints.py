@@ -97,7 +97,7 @@ async def _count(call: "Call", part: CallRecord) -> None:
     )
     if not requests:
         return
-    nothing = Reservation(requests, pack(requests))
+    nothing = Reservation(requests, pack(requests, reservation.tenant), reservation.tenant)
     amounts = [part.quota_units[request.counter.limit.meter] for request in requests]
     name = _part_id(call.call_id, 2 * part.part)
     try:
@@ -145,7 +145,9 @@ async def _used_up(call: "Call", principal: Principal) -> bool:
     if not metered or call.parts is None:
         return False
     requests = tuple(CounterRequest(counter, 0) for counter in metered)
-    probe, name = Reservation(requests, pack(requests)), _part_id(call.call_id, 2 * call.parts.count + 1)
+    tenant = principal.tenant.id
+    probe = Reservation(requests, pack(requests, tenant), tenant)
+    name = _part_id(call.call_id, 2 * call.parts.count + 1)
     try:
         decision = await services.counters.reserve(name, probe)
         if decision.admitted:

@@ -73,15 +73,18 @@ class Reservation:
     """All that one call asks for, taken in one atomic step or not at all (SEMANTICS §14).
 
     ``packed`` is the same in the form that the in-flight slot keeps, so that a recovery can settle or release
-    without the configuration; ``quotas.packing`` writes and reads it.
+    without the configuration; ``quotas.packing`` writes and reads it. All of it is one tenant's (SEMANTICS §18).
     """
 
     requests: tuple[CounterRequest, ...]
     packed: bytes
+    tenant: str = ""
 
 
 class LimitState(msgspec.Struct, frozen=True, gc=False):
     """A limit as the caller sees it after the decision: ``remaining`` is never negative; ``reset_us`` is an instant.
+
+    ``over`` is how far a reading without taking found the count above the maximum (overage, a lowered maximum).
 
     (A Struct because one is built per limit of every call: 40 ns, a frozen dataclass takes 420.)
 
@@ -96,6 +99,7 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
     violated: bool = False
     retry_us: int = 0
     window_us: int = 0
+    over: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -120,6 +124,10 @@ class CounterStore(Protocol):
 
     async def release(self, call_id: bytes, at_us: int, reservation: Reservation) -> None:
         """Give everything back: the call was not counted."""
+        ...
+
+    async def count(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
+        """Count a call that policy let pass while the store did not answer; later, if it still does not (§22)."""
         ...
 
     def now(self) -> int:

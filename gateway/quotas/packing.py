@@ -25,15 +25,18 @@ class _Request(msgspec.Struct, array_like=True, gc=False):
 class _Packed(msgspec.Struct, array_like=True, gc=False):
     format: int
     requests: list[_Request]
+    tenant: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Packed)
 
 
-def pack(requests: tuple[CounterRequest, ...]) -> bytes:
+def pack(requests: tuple[CounterRequest, ...], tenant: str = "") -> bytes:
     """The packed form: about 80 bytes a request; empty for no requests."""
-    return _encoder.encode(_Packed(FORMAT, [_pack_request(request) for request in requests])) if requests else b""
+    if not requests:
+        return b""
+    return _encoder.encode(_Packed(FORMAT, [_pack_request(request) for request in requests], tenant))
 
 
 def unpack(packed: bytes | memoryview) -> Reservation:
@@ -44,7 +47,7 @@ def unpack(packed: bytes | memoryview) -> Reservation:
         value = _decoder.decode(packed)
         if value.format != FORMAT:
             raise GatewayError(f"a reservation of format {value.format}; this version reads {FORMAT}")
-        return Reservation(tuple(map(_unpack_request, value.requests)), bytes(packed))
+        return Reservation(tuple(map(_unpack_request, value.requests)), bytes(packed), value.tenant)
     except (msgspec.DecodeError, ValueError) as error:
         raise GatewayError(f"not a packed reservation: {error}") from error
 

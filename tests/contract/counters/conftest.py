@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
+from support.redis_counters import PlainRedisStore
 
 from gateway.clock import DAY_US, MINUTE_US, ManualClock
 from gateway.counters.layout import Capacity
@@ -24,13 +26,25 @@ def clock() -> ManualClock:
     return ManualClock(START_US)
 
 
-@pytest.fixture(params=["mmap"])
-def open_store(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., MmapCounterStore]]:
+@pytest.fixture(params=["mmap", "redis"])
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
+) -> Iterator[Callable[..., MmapCounterStore | PlainRedisStore]]:
     """``open_store(incarnation)``: one more worker's store on the same counters."""
-    opened: list[MmapCounterStore] = []
+    opened: list[MmapCounterStore | PlainRedisStore] = []
+    url = ""
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_server").url
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
 
-    def open_one(incarnation: str = "w1") -> MmapCounterStore:
-        store = MmapCounterStore.open(tmp_path / "counters", clock, incarnation, capacity=Capacity(64, 64, 64))
+    def open_one(incarnation: str = "w1") -> MmapCounterStore | PlainRedisStore:
+        host = MmapCounterStore.open(tmp_path / "counters", clock, incarnation, capacity=Capacity(64, 64, 64))
+        opened.append(host)
+        if not url:
+            return host
+        notes = tmp_path / "unseeded"
+        store = PlainRedisStore(url, incarnation, host.now, notes, clock.now, ("acme", "a", "b"))
         opened.append(store)
         return store
 

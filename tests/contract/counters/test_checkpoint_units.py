@@ -21,7 +21,7 @@ async def test_units_of_a_part_are_added_and_seen(open_store, clock, new_call, l
     decision = await store.reserve(call, held)
     assert decision.admitted
     requests = tuple(CounterRequest(request.counter, 0) for request in held.requests)
-    nothing = Reservation(requests, pack(requests))
+    nothing = Reservation(requests, pack(requests, held.tenant), held.tenant)
     assert (await store.reserve(part, nothing)).states[0].remaining == 8
     await store.settle(part, decision.at_us, nothing, [5])
     probe = await store.reserve(probe_id, nothing)

@@ -108,7 +108,7 @@ def test_a_packed_reservation_holds_what_settling_needs():
     made = bind(limits, {}, ACME, "k1", "r").reservation(NOW, {"calls": 3}, "192.0.2.1")
     again = unpack(made.packed)
     assert len(made.packed) < 100 * len(limits)
-    assert again.packed == made.packed == pack(again.requests)
+    assert again.packed == made.packed == pack(again.requests, "acme")
     for before, after in zip(made.requests, again.requests, strict=True):
         assert after.amount == 3
         assert replace(after.counter, limit=before.counter.limit, scope=before.counter.scope) == before.counter

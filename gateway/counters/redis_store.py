@@ -1,0 +1,247 @@
+"""Counters of many hosts in Redis (SEMANTICS §21): one script call takes all limits of a call in one atomic step."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.counters import redis_form as form
+from gateway.counters.redis_form import Prepared
+from gateway.counters.redis_link import RedisLink
+from gateway.counters.redis_nodes import RedisNodes
+from gateway.counters.redis_url import RedisAddress
+from gateway.counters.seeding import Notes, describe
+from gateway.errors import StoreUnavailable
+from gateway.quotas.counter import CounterStore, Decision, Reservation
+
+_PREPARED = 8192  # reservations whose commands are remembered
+_OWED = 100_000  # ends of calls that wait for Redis to come back
+LEASE_MS = 15_000
+RENEW = 5.0
+LIVES = b"gw:lives"
+"""The worker incarnations that may hold reservations."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What must be told to Redis about a call when it answers again. ``epoch``: the one that it was reserved in."""
+
+    call_id: bytes
+    at_us: int
+    reservation: Reservation
+    actual: tuple[int, ...]
+    epoch: str
+
+
+class RedisCounterStore:
+    """A ``CounterStore`` of one worker. ``host_now`` is the host's own time, for calls that reserve nothing.
+
+    ``notes`` names counters that lack the ledger's sum, for the shipper. ``time`` replaces Redis's time in tests.
+    """
+
+    def __init__(
+        self, address: RedisAddress, incarnation: str, host_now: Callable[[], int], notes: Path,
+        time: Callable[[], int] | None = None,
+    ) -> None:  # fmt: skip
+        self.incarnation = incarnation
+        self._now = host_now
+        self._time = time
+        self._notes = Notes(notes)
+        self._prepared: dict[int, tuple[Prepared, str]] = {}
+        self._held: dict[bytes, str] = {}
+        self._owed: dict[bytes, Owed] = {}
+        self._tenants: set[str] = set()
+        self._nodes = RedisNodes(address, self._came_up)
+        self._renewing = asyncio.get_running_loop().create_task(self._renew(), name="lease")
+        self._paying: asyncio.Task[None] | None = None
+
+    def now(self) -> int:
+        return self._now()
+
+    async def until_up(self, timeout: float) -> bool:
+        """Wait for Redis; False when it does not answer in time."""
+        return await self._nodes.first.until_up(timeout)
+
+    @property
+    def owed(self) -> int:
+        """How many calls' ends Redis has not been told yet."""
+        return len(self._owed)
+
+    async def close(self) -> None:
+        """Let go of the connection; the lease is given up when nothing is held."""
+        self._renewing.cancel()
+        await asyncio.gather(self._renewing, return_exceptions=True)
+        if self._owed and self._nodes.first.is_up:
+            await self._pay()
+        await self._nodes.close()
+
+    async def reserve(self, call_id: bytes, reservation: Reservation) -> Decision:
+        link = self._nodes.of(tenant := tenant_of(reservation))
+        epoch = link.epoch
+        known = self._prepared.get(id(reservation))
+        prepared = known[0] if known is not None and known[1] == epoch else self._prepare(reservation, epoch, link)
+        if tenant not in self._tenants:
+            self._register(tenant)
+        not_after = link.not_after() if self._time is None else b""
+        command = prepared.reserve(call_id, not_after) if self._time is None else self._timed(prepared, call_id)
+        try:
+            reply = await link.ask(command)
+        except StoreUnavailable:
+            # It may have been done, and nobody knows: taken back when Redis answers.
+            self._owe(Owed(call_id, 0, reservation, (0,) * len(reservation.requests), epoch))
+            raise
+        assert isinstance(reply, bytes)
+        error = form.refused_by(reply)
+        if error is not None:
+            if error.reason == "late":
+                link.drop("its clock was stepped, or it was late")
+            raise error
+        decision, new = prepared.decision(reply)
+        if decision.admitted:
+            self._held[call_id] = epoch
+            if new:
+                self._note(reservation, new, decision.at_us)
+        return decision
+
+    async def settle(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
+        """Replace what was reserved; when Redis does not answer, it is told later."""
+        link = self._nodes.of(tenant_of(reservation))
+        epoch = self._held.pop(call_id, "") or link.epoch
+        if not epoch:
+            return  # not held by this worker, or ended before
+        owed = Owed(call_id, at_us, reservation, tuple(actual), epoch)
+        if not link.is_up or epoch != link.epoch:
+            self._owe(owed)
+            return
+        try:
+            await link.ask(self._ending(owed, epoch))
+        except StoreUnavailable:
+            self._owe(owed)
+
+    async def release(self, call_id: bytes, at_us: int, reservation: Reservation) -> None:
+        await self.settle(call_id, at_us, reservation, (0,) * len(reservation.requests))
+
+    async def count(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
+        """Count a call that policy let pass: its units are owed until Redis answers and is seeded."""
+        self._owe(Owed(call_id, at_us, reservation, tuple(actual), ""))
+
+    # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _prepare(self, reservation: Reservation, epoch: str, link: RedisLink) -> Prepared:
+        if not epoch:
+            link.ask(b"")  # says why it is down
+        if len(self._prepared) >= _PREPARED:
+            self._prepared.clear()
+        prepared = Prepared.of(reservation, epoch, self.incarnation, b"")
+        self._prepared[id(reservation)] = prepared, epoch
+        return prepared
+
+    def _timed(self, prepared: Prepared, call_id: bytes) -> bytes:
+        return form.script_call(prepared.keys, (b"R", call_id, prepared.counters, self._told(), b""))
+
+    def _told(self) -> bytes:
+        return b"%d" % self._time() if self._time is not None else b""
+
+    def _ending(self, owed: Owed, epoch: str) -> bytes:
+        """The command that ends a call: settle what this epoch holds of it, or count what it never held."""
+        reservation = owed.reservation
+        prefix = form.key_prefix(tenant_of(reservation), epoch)
+        counters = form.counter_keys(prefix, reservation)
+        body = (owed.call_id, form.pack_counters(reservation), self._told(), form.pack_amounts(owed.actual))
+        if owed.epoch == epoch:
+            return form.script_call(
+                (form.mark_key(prefix), form.calls_key(prefix, self.incarnation), *counters), (b"S", *body, b"")
+            )
+        return form.script_call(
+            (form.mark_key(prefix), form.counted_key(prefix), *counters), (b"A", *body, b"%d" % owed.at_us)
+        )
+
+    def _note(self, reservation: Reservation, new: Sequence[int], at_us: int) -> None:
+        for number in new:
+            note = describe(reservation.requests[number].counter, at_us)
+            if note is not None:
+                try:
+                    self._notes.add(note)
+                except OSError as error:
+                    _logger.error("a new counter cannot be noted for seeding", extra={"error": str(error)})
+
+    def _register(self, tenant: str) -> None:
+        """Say where a sweep finds this worker's reservations."""
+        first = self._nodes.first
+        if first.is_up:
+            name = self.incarnation.encode()
+            for command in (
+                form.command(b"SET", b"gw:lease:" + name, b"", b"PX", b"%d" % LEASE_MS),
+                form.command(b"SADD", LIVES, name),
+                form.command(b"SADD", b"gw:tenants:" + name, tenant.encode(errors="surrogateescape")),
+            ):
+                first.ask(command).add_done_callback(_taken)
+            self._tenants.add(tenant)
+
+    async def _renew(self) -> None:
+        """The lease: while it runs, what this incarnation holds is in use (SEMANTICS §21)."""
+        while True:
+            await asyncio.sleep(RENEW)
+            first = self._nodes.first
+            if first.is_up and self._tenants:
+                command = form.command(b"SET", b"gw:lease:" + self.incarnation.encode(), b"", b"PX", b"%d" % LEASE_MS)
+                first.ask(command).add_done_callback(_taken)
+            if self._owed:
+                self._start_paying()
+
+    # ── what Redis is told later ─────────────────────────────────────────────────────────────────────────────────
+
+    def _owe(self, owed: Owed) -> None:
+        if not owed.epoch and not any(owed.actual):
+            return
+        if len(self._owed) >= _OWED:
+            _logger.error("too many calls wait for Redis; reconcile sets the counters right")
+            return
+        self._owed[owed.call_id] = owed
+        if self._nodes.first.is_up:
+            self._start_paying()
+
+    def _came_up(self, link: RedisLink) -> None:
+        self._tenants.clear()
+        if self._owed:
+            self._start_paying()
+
+    def _start_paying(self) -> None:
+        if self._paying is None or self._paying.done():
+            self._paying = asyncio.get_running_loop().create_task(self._pay(), name="owed to redis")
+
+    async def _pay(self) -> None:
+        """Tell Redis how calls ended; what is not answered stays owed. Each is idempotent by call id."""
+        for owed in list(self._owed.values()):
+            link = self._nodes.of(tenant_of(owed.reservation))
+            if owed.epoch and owed.epoch != link.epoch and not any(owed.actual):
+                del self._owed[owed.call_id]  # what it held is gone with the epoch
+                continue
+            try:
+                reply = await link.ask(self._ending(owed, link.epoch))
+            except StoreUnavailable:
+                return
+            if reply != b"unseeded":
+                self._owed.pop(owed.call_id, None)
+
+
+def tenant_of(reservation: Reservation) -> str:
+    """Whose counters these are."""
+    if reservation.tenant:
+        return reservation.tenant
+    scopes = (request.counter.scope for request in reservation.requests)
+    return next((scope.tenant for scope in scopes if scope is not None), "")
+
+
+def _taken(future: "asyncio.Future[object]") -> None:
+    """An answer that nobody waits for."""
+    if not future.cancelled():
+        future.exception()
+
+
+if TYPE_CHECKING:
+    _: type[CounterStore] = RedisCounterStore
