@@ -1,5 +1,6 @@
 """Fixtures that every suite may use: services started by the tests, a recording upstream, a gateway process."""
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from support.process import GatewayProcess
 from support.services import PostgresServer, RedisServer, free_port, require_service, running_postgres, running_redis
 from support.upstream import RecordingUpstream
 
-SERVICE_FIXTURES = {"redis_server", "redis_url", "postgres_server", "postgres_url", "chromium"}
+from gateway.storage.migrate import migrate
+
+SERVICE_FIXTURES = {"redis_server", "redis_url", "postgres_server", "postgres_url", "postgres_template", "chromium"}
 _database_numbers = itertools.count(1)
 
 
@@ -69,6 +72,27 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_database_numbers)}"
     yield postgres_server.create_database(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """The name of a migrated database to copy: migrating for each test would take most of the time."""
+    url = postgres_server.create_database("template_of_the_store")
+    asyncio.run(migrate(url, Path("/")))
+    return "template_of_the_store"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service)])
+def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty store of each engine, one after the other."""
+    if request.param == "sqlite":
+        yield "sqlite:///gateway.db"
+        return
+    template = request.getfixturevalue("postgres_template")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = f"test_{os.getpid()}_{next(_database_numbers)}"
+    yield server.create_database(name, template)
+    server.drop_database(name)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """From spool frames to rows: decoding, checking and adding up one batch, before any database is touched."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from gateway.metering.ports import Frame
 from gateway.metering.record import CallRecord, RefusalCount, SpoolEntry, decode
 from gateway.metering.rollup import Rollup
 
+logger = logging.getLogger(__name__)
+
 MAX_FIGURE = 10**15
 """No size, time span or amount of one record is larger: sums of records stay within 63 bits."""
 
@@ -17,6 +20,7 @@ MAX_TIME_US = 253_402_300_800_000_000
 """The end of the year 9999."""
 
 MAX_TEXT = 16_384
+_LOGGED_POISON = 20
 _units_encode = msgspec.json.Encoder(order="sorted").encode
 
 CallValues = tuple[object, ...]
@@ -157,3 +161,12 @@ def _text_fault(*texts: str) -> str:
     text = "\n".join(texts)
     # PostgreSQL's text cannot hold NUL; paths are bounded by the request head's limit.
     return "text with NUL or too long" if "\0" in text or len(text) > MAX_TEXT * 4 else ""
+
+
+def report(poison: Sequence[Poison]) -> None:
+    """Log what goes to quarantine."""
+    for bad in poison[:_LOGGED_POISON]:
+        facts = {"position": str(bad.frame.position), "reason": bad.reason}
+        logger.error("record set aside in quarantine", extra=facts)
+    if len(poison) > _LOGGED_POISON:
+        logger.error("more records set aside in quarantine", extra={"count": len(poison) - _LOGGED_POISON})

@@ -1,14 +1,15 @@
 """The change sequence: what workers must learn about tenants and keys, in commit order (SEMANTICS §31)."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.storage import schema
-from gateway.storage.engine import Database
+from gateway.storage.engine import Database, SqliteDatabase
 from gateway.storage.ports import Scope
 from gateway.storage.rows import key_of, tenant_of
 from gateway.storage.scoping import platform_only
@@ -17,6 +18,9 @@ from gateway.tenants.model import Key, Tenant
 
 Changed = tuple[ChangeKind, str, str]
 """Kind, tenant, id."""
+
+CHANNEL = "gateway_changes"
+"""What PostgreSQL's NOTIFY names."""
 
 Item = TypeVar("Item")
 _PARAMETERS = 500  # well under SQLite's limit of bound variables
@@ -51,6 +55,8 @@ async def append_changes(connection: AsyncConnection, changed: Sequence[Changed]
             for place, (kind, tenant, id) in enumerate(changed, 1)
         ]
         await connection.execute(sa.insert(schema.changes), rows)
+        if connection.dialect.name == "postgresql":  # heard when the transaction commits
+            await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
     return before + len(changed)
 
 
@@ -59,6 +65,16 @@ class Changes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._bell = _bell(database)
+
+    async def wait(self, scope: Scope, seconds: float) -> None:
+        """Until there may be a change: at once when the store tells (PostgreSQL), else after ``seconds``."""
+        platform_only(scope)
+        await self._bell.wait(seconds)
+
+    async def close(self) -> None:
+        """Hear no more."""
+        await self._bell.close()
 
     async def latest(self, scope: Scope) -> int:
         """The newest sequence; 0 before the first change."""
@@ -106,6 +122,33 @@ class Changes:
                 found = await connection.execute(sa.select(schema.keys).where(pair.in_(pairs)))
                 keys += map(key_of, found)
         return tenants, keys
+
+
+class Bell(Protocol):
+    """Rings at a change."""
+
+    async def wait(self, seconds: float) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Silence:
+    """A store that tells nothing: it is asked again after a while."""
+
+    async def wait(self, seconds: float) -> None:
+        """Let the time pass."""
+        await asyncio.sleep(seconds)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _bell(database: Database) -> Bell:
+    if isinstance(database, SqliteDatabase):
+        return Silence()
+    from gateway.storage.postgres import Listener, PostgresDatabase
+
+    assert isinstance(database, PostgresDatabase), database
+    return Listener(database.url, CHANNEL)
 
 
 async def _head(connection: AsyncConnection) -> int:

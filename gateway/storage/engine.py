@@ -22,7 +22,7 @@ class Conflict(GatewayError):
 def sqlite_path(url: str, folder: Path) -> Path:
     """The file behind ``sqlite:///relative`` or ``sqlite:////absolute``; raises ``GatewayError`` for another URL."""
     if not url.startswith(_PREFIX) or len(url) == len(_PREFIX):
-        raise GatewayError(f"store.url {url.split('@')[-1]!r}: expected sqlite:///FILE")
+        raise GatewayError(f"store.url {url.split('@')[-1]!r}: expected sqlite:///FILE or postgresql://USER@HOST/DB")
     return folder / url.removeprefix(_PREFIX)
 
 
@@ -80,11 +80,11 @@ def store_errors() -> Iterator[None]:
 
 
 class Database:
-    """One engine with its two kinds of transactions."""
+    """One engine with its two kinds of transactions. ``name`` says in messages which database it is."""
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, name: str) -> None:
         self.engine = engine
-        self.path = path
+        self.name = name
         self._writer = engine.execution_options(immediate=True)
 
     @asynccontextmanager
@@ -96,10 +96,18 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed at the end of the block, rolled back on an error."""
+        """One transaction: committed at the end of the block, rolled back on an error; writers take turns."""
         with store_errors():
             async with self._writer.begin() as connection:
                 yield connection
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+class SqliteDatabase(Database):
+    """A file of this host's."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(create_engine(path), str(path))
+        self.path = path

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import GatewayError
-from gateway.storage.engine import Database, create_engine, store_errors
+from gateway.storage.engine import Database, SqliteDatabase, sqlite_path, store_errors
+from gateway.storage.location import is_postgres
 from gateway.storage.schema import REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -34,12 +36,17 @@ class SchemaTooOld(GatewayError):
 async def revision_of(database: Database) -> str | None:
     """The schema a database has; None when it is empty."""
     async with database.read() as connection:
-        names = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
-        if "alembic_version" not in names:
-            if names:
-                raise GatewayError(f"{database.path} is a database of something else: choose another file")
-            return None
-        row = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).first()
+        return await revision_in(connection, database.name)
+
+
+async def revision_in(connection: AsyncConnection, name: str) -> str | None:
+    """The same on an open connection; ``name`` is for the message that this database is not ours."""
+    names = await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
+    if "alembic_version" not in names:
+        if names:
+            raise GatewayError(f"{name} is a database of something else: choose another")
+        return None
+    row = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).first()
     return str(row[0]) if row else None
 
 
@@ -52,33 +59,60 @@ def check(found: str | None) -> None:
     raise SchemaTooOld(found)
 
 
-async def migrate(path: Path) -> tuple[str | None, str]:
-    """Upgrade the SQLite database at ``path``, making it when missing; returns the schema before and after.
+async def migrate(url: str, folder: Path) -> tuple[str | None, str]:
+    """Upgrade the store at ``url``; a file is made when missing. Returns the schema before and after.
 
-    Safe with several processes starting at once: one does the work, the others find it done. Raises ``SchemaTooNew``.
+    Safe with several processes, and several hosts, starting at once: one does the work, the others find it done.
+    Raises ``SchemaTooNew``.
     """
+    if is_postgres(url):
+        return await _migrate_server(url)
+    path = sqlite_path(url, folder)
     with store_errors():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = await asyncio.to_thread(_lock, path.with_name(path.name + ".lock"))
         try:
-            return await _migrate_locked(path)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # accounts are in it
+            return await _migrate(SqliteDatabase(path))
         finally:
             os.close(lock)
 
 
-async def _migrate_locked(path: Path) -> tuple[str | None, str]:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # accounts are in it: not for others' eyes
-    database = Database(create_engine(path), path)
+async def _migrate_server(url: str) -> tuple[str | None, str]:
+    from gateway.storage.postgres import MIGRATION_LOCK, PostgresDatabase, lock
+
+    database = PostgresDatabase(url)
+    waiting = database.engine
+    try:
+        with store_errors():
+            async with waiting.begin() as connection:
+                # One transaction holds the lock, looks and upgrades: whoever waited for it finds the work done.
+                await lock(connection, MIGRATION_LOCK)
+                found = await revision_in(connection, database.name)
+                if _is_old(found):
+                    await connection.run_sync(_upgrade)
+        return found, REVISION
+    finally:
+        await database.close()
+
+
+async def _migrate(database: Database) -> tuple[str | None, str]:
     try:
         found = await revision_of(database)
-        try:
-            check(found)
-        except SchemaTooOld:
+        if _is_old(found):
             async with database.write() as connection:
                 await connection.run_sync(_upgrade)
         return found, REVISION
     finally:
         await database.close()
+
+
+def _is_old(found: str | None) -> bool:
+    try:
+        check(found)
+    except SchemaTooOld:
+        return True
+    return False
 
 
 def _upgrade(connection: sa.Connection) -> None:

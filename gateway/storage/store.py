@@ -5,12 +5,13 @@ from pathlib import Path
 from gateway.storage.audit import Audit
 from gateway.storage.billing import Billing
 from gateway.storage.changes import Changes
-from gateway.storage.engine import Database, create_engine, sqlite_path
+from gateway.storage.engine import Database
 from gateway.storage.events import Events
 from gateway.storage.invitations import Invitations
 from gateway.storage.kept_answers import KeptAnswers
 from gateway.storage.keys import Keys
 from gateway.storage.ledger import Ledger
+from gateway.storage.location import is_missing, open_database
 from gateway.storage.migrate import SchemaTooOld, check, revision_of
 from gateway.storage.migrate import migrate as upgrade
 from gateway.storage.people import People
@@ -38,6 +39,7 @@ class Store:
     async def close(self) -> None:
         """Close every connection."""
         await self.ledger.close()
+        await self.changes.close()
         await self._database.close()
 
 
@@ -46,19 +48,18 @@ async def open_store(url: str, folder: Path, *, migrate: bool = True) -> Store:
 
     Raises ``SchemaTooNew``, and ``SchemaTooOld`` when the schema may not be upgraded here.
     """
-    path = sqlite_path(url, folder)
-    if not path.exists():
+    if is_missing(url, folder):
         if not migrate:
             raise SchemaTooOld(None)
-        await upgrade(path)
-    database = Database(create_engine(path), path)
+        await upgrade(url, folder)
+    database = open_database(url, folder)
     try:
         try:
             check(await revision_of(database))
         except SchemaTooOld:
             if not migrate:
                 raise
-            await upgrade(path)
+            await upgrade(url, folder)
     except BaseException:
         await database.close()
         raise

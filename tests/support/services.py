@@ -166,9 +166,9 @@ class PostgresServer:
         stop_process(self.process)
         self.process = None
 
-    def create_database(self, name: str) -> str:
-        """A new empty database; returns its URL in the form that ``store.url`` takes."""
-        self._psql(f'CREATE DATABASE "{name}"')
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """A new database, a copy of ``template``; returns its URL in the form that ``store.url`` takes."""
+        self._psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return f"postgresql://{self.user}@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, name: str) -> None:

@@ -9,8 +9,8 @@ from gateway.storage.ledger import Ledger
 from gateway.storage.store import open_store
 
 
-@pytest.fixture(params=["sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    store = await open_store("sqlite:///gateway.db", tmp_path)
+@pytest.fixture
+async def ledger(store_url: str, tmp_path: Path) -> AsyncIterator[Ledger]:
+    store = await open_store(store_url, tmp_path)
     yield store.ledger
     await store.close()

@@ -20,7 +20,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import asyncio
 
     path = tmp_path_factory.mktemp("ledger") / "empty.db"
-    asyncio.run(migrate(path))
+    asyncio.run(migrate("sqlite:///empty.db", path.parent))
     return path
 
 

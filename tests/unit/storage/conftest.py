@@ -7,11 +7,9 @@ import pytest
 
 from gateway.storage.store import Store, open_store
 
-URL = "sqlite:///data/gateway.db"
-
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await open_store(URL, tmp_path)
+async def store(store_url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(store_url, tmp_path)
     yield opened
     await opened.close()

@@ -9,6 +9,7 @@ from support.records import call, frames
 from gateway.errors import StoreUnavailable
 from gateway.storage import engine
 from gateway.storage.ports import PLATFORM
+from gateway.storage.sqlite_posting import SqlitePoster
 from gateway.storage.store import Store, open_store
 from gateway.tenants.model import Tenant
 
@@ -39,10 +40,13 @@ async def test_a_locked_database(impatient: Store, tmp_path: Path) -> None:
     await impatient.close()
 
 
-async def test_a_full_database_keeps_whole_batches_only(store: Store, tmp_path: Path) -> None:
+async def test_a_full_database_keeps_whole_batches_only(tmp_path: Path) -> None:
+    store = await open_store(URL, tmp_path)
     ledger = store.ledger
     await ledger.post("a", frames([call()], "a"))
-    writer = ledger._writer
+    poster = ledger._poster
+    assert isinstance(poster, SqlitePoster)
+    writer = poster._writer
     assert writer is not None
     pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
     writer._connection.execute(f"PRAGMA max_page_count={pages + 2}").fetchone()
@@ -53,6 +57,7 @@ async def test_a_full_database_keeps_whole_batches_only(store: Store, tmp_path: 
     writer._connection.execute("PRAGMA max_page_count=100000").fetchone()
     assert await ledger.post("a", frames([call() for _ in range(500)], "a", 2)) == 501
     assert await ledger.rollup_differences(PLATFORM) == []
+    await store.close()
 
 
 async def test_a_file_that_is_no_database(tmp_path: Path) -> None:

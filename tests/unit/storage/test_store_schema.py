@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ from gateway.storage.schema import REVISION, metadata
 from gateway.storage.store import Store, open_store
 
 URL = "sqlite:///data/gateway.db"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(URL, tmp_path)
+    yield opened
+    await opened.close()
 
 
 async def test_a_new_store_is_made_private_and_durable(store: Store, tmp_path: Path) -> None:
@@ -40,9 +48,8 @@ async def test_migrations_make_what_the_queries_expect(store: Store, tmp_path: P
 
 
 async def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "gateway.db"
-    assert await migrate(path) == (None, REVISION)
-    assert await migrate(path) == (REVISION, REVISION)
+    assert await migrate(URL, tmp_path) == (None, REVISION)
+    assert await migrate(URL, tmp_path) == (REVISION, REVISION)
 
 
 async def test_a_newer_schema_is_refused(store: Store, tmp_path: Path) -> None:
@@ -52,7 +59,7 @@ async def test_a_newer_schema_is_refused(store: Store, tmp_path: Path) -> None:
     with pytest.raises(SchemaTooNew, match="9999"):
         await open_store(URL, tmp_path)
     with pytest.raises(SchemaTooNew):
-        await migrate(path)
+        await migrate(URL, tmp_path)
 
 
 async def test_a_store_is_not_made_when_told_not_to(tmp_path: Path) -> None:
