@@ -24,7 +24,7 @@ async def test_a_call_moves_the_page_without_a_reload(browser, world):
     await world.post_calls("acme", [1000], path="/made-in-a-terminal")
     await page.wait_for_selector("text=/made-in-a-terminal/", timeout=5000)
     assert await page.evaluate("window.same") is True
-    assert await page.locator(".tile .figure").first.text_content() == "1"
+    await page.wait_for_selector(".tile:first-child .figure:text-is('1')", timeout=5000)
 
 
 async def test_open_tables_and_focus_survive_a_move(browser, world):
