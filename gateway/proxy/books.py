@@ -1,13 +1,13 @@
 """What one call leaves behind: its in-flight slot, its reservation, its record, in the order of SEMANTICS §3, 4, 25."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from gateway.errors import StoreUnavailable
 from gateway.hooks.events import Record, Refusal
 from gateway.metering.record import CallRecord, Flag
 from gateway.proxy.plan import Bound, RoutePlan
-from gateway.proxy.services import Services
-from gateway.quotas.answer import limit_fields, refusal_code, retry_after, violated_policies
+from gateway.proxy.services import ImmediateStore, Services
+from gateway.quotas.answer import limit_lines, refusal_code, retry_after, violated_policies
 from gateway.quotas.counter import Decision, Reservation
 
 SPOOL_FULL = Refusal(503, "spool_full", "The gateway cannot record calls at the moment.")
@@ -15,12 +15,14 @@ STORE_CLOSED = Refusal(503, "store_unavailable", "The gateway cannot check limit
 TOO_MANY_IN_FLIGHT = Refusal(503, "overloaded", "The gateway has too many calls in progress.")
 _QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 _NO_LIMITS = Reservation((), b"")
+_UNMETERED, _STORE_OPEN = int(Flag.UNMETERED), int(Flag.STORE_OPEN)  # an IntFlag's own operators are slow
 
 
 class Books:
     """Opened at admission, finished once, whatever happens in between."""
 
     __slots__ = (
+        "_amounts",
         "_bound",
         "_held",
         "_late",
@@ -33,6 +35,7 @@ class Books:
         "open",
         "record",
         "reservation",
+        "waits",
     )
 
     def __init__(self, services: Services, plan: RoutePlan, bound: Bound | None, record: CallRecord) -> None:
@@ -40,94 +43,130 @@ class Books:
         self._plan = plan
         self._bound = bound
         self._slot = -1
+        self._amounts: Mapping[str, int] | None = None
         self._held = False
         self._late = False
         self._unmetered_ok = False
+        self.waits = False
         self.record = record
         self.reservation = _NO_LIMITS
         self.decision: Decision | None = None
         self.open = False
         self.finished = False
 
-    async def admit(self, address: str, unmetered_ok: bool) -> Refusal | None:
-        """Open the slot and take all limits in one step, or say why not; then nothing is taken and nothing is open."""
-        services, record = self._services, self.record
+    def admit(self, address: str, unmetered_ok: bool) -> Refusal | None:
+        """Open the slot and take all limits in one step, or say why not; then nothing is taken and nothing is open.
+
+        Where the store must be waited for, ``waits`` is True and ``reserve`` follows.
+        """
+        services, record, bound = self._services, self.record, self._bound
         self._unmetered_ok = unmetered_ok
         if not services.spool.has_room():
             if not unmetered_ok:
                 return SPOOL_FULL
-            record.flags |= Flag.UNMETERED
-        if self._bound is not None:
+            record.flags |= _UNMETERED
+        if bound is not None:
             # Any clock will do here: the store picks the window by its own time (SEMANTICS §1).
-            now_us = services.clock.now()
-            self.reservation = self._bound.binding.reservation(now_us, self._plan.amounts, address)
-        if not self.reservation.requests:
+            self._amounts = self._plan.amounts
+            self.reservation = bound.binding.reservation(services.clock.now(), self._amounts, address)
+        reservation, immediate = self.reservation, services.immediate
+        if not reservation.requests:
             record.at_us = services.counters.now()
         try:
-            self._slot = services.inflight.open(record.id, record, self.reservation.packed)
+            self._slot = services.inflight.open(record.id, record, reservation.packed)
         except StoreUnavailable:
             return TOO_MANY_IN_FLIGHT
         self.open = True
-        if self.reservation.requests:
-            refusal = await self._reserve()
-            if refusal is not None:
-                services.inflight.close(self._slot)
-                self.open = False
-                return refusal
-        # Let pass by policy: the store holds nothing of this call, and a recovery gives nothing back.
-        services.inflight.reserved(self._slot, record.at_us, not record.flags & Flag.STORE_OPEN)
+        if reservation.requests:
+            if immediate is None:
+                self.waits = True
+                return None
+            try:
+                return self._decided(immediate.reserve_now(record.id, reservation))
+            except StoreUnavailable as error:
+                return self._undecided(error)
+        services.inflight.reserved(self._slot, record.at_us)
         return None
 
-    async def _reserve(self) -> Refusal | None:
-        record = self.record
+    async def reserve(self) -> Refusal | None:
+        """Take all limits in a store that must be waited for."""
+        self.waits = False
         try:
-            immediate = self._services.immediate
-            if immediate is not None:
-                decision = immediate.reserve_now(record.id, self.reservation)
-            else:
-                decision = await self._services.counters.reserve(record.id, self.reservation)
+            return self._decided(await self._services.counters.reserve(self.record.id, self.reservation))
         except StoreUnavailable as error:
-            policies = {request.counter.limit.on_store_error for request in self.reservation.requests}
-            if policies != {"open"}:
-                self._services.store_failed(error)
-                return STORE_CLOSED
-            record.flags |= Flag.STORE_OPEN
-            record.at_us = self._services.counters.now()
-            return None
+            return self._undecided(error)
+
+    def _decided(self, decision: Decision) -> Refusal | None:
         self.decision = decision
         if not decision.admitted:
+            self.close()
             return limit_refusal(decision)
+        record = self.record
         self._held = True
         record.at_us = decision.at_us
-        record.flags |= decision.flags
+        if decision.flags:
+            record.flags |= decision.flags
+        self._services.inflight.reserved(self._slot, decision.at_us)
+        return None
+
+    def _undecided(self, error: StoreUnavailable) -> Refusal | None:
+        services, record = self._services, self.record
+        policies = {request.counter.limit.on_store_error for request in self.reservation.requests}
+        if policies != {"open"}:
+            services.store_failed(error)
+            self.close()
+            return STORE_CLOSED
+        record.flags |= _STORE_OPEN
+        record.at_us = services.counters.now()
+        # Let pass by policy: the store holds nothing of this call, and a recovery gives nothing back.
+        services.inflight.reserved(self._slot, record.at_us, False)
         return None
 
     def sent(self) -> None:
         """The first byte is about to go to the upstream."""
         self._services.inflight.sent(self._slot)
 
-    async def finish(self, units: Mapping[str, int], *, counted: bool) -> None:
-        """Append, then settle or release; with ``fsync: always`` wait for the disk.
+    def finish(self, units: dict[str, int], *, counted: bool) -> Awaitable[None] | None:
+        """Append, then settle or release. What is returned is to be awaited: a store or, with ``fsync: always``,
+        the disk.
 
         Raises ``OSError`` when the record could not be written: the client must not get its last byte, the slot stays
         open, and the append is tried again (SEMANTICS §25).
         """
-        services, record = self._services, self.record
+        services, record, bound = self._services, self.record, self._bound
         self.finished = True
         record.counted = counted
-        if counted:
-            record.quota_units = dict(units) if self._bound is not None else {}
+        if counted and bound is not None:
+            record.quota_units = units
         sequence = self._append()
-        if self._held:
-            await self._settle(units, counted)
+        # A call that cost what it reserved leaves nothing to settle.
+        if self._held and not (counted and units is self._amounts and bound is not None and bound.binding.keeps):
+            if services.immediate is None:
+                return self._finish_waiting(units, counted, sequence)
+            self._settle_now(services.immediate, units, counted)
         services.inflight.settled(self._slot)
         if services.synced is not None and sequence:
-            await services.synced(sequence)
+            return self._finish_synced(sequence)
+        if self._plan.record:
+            self._record_stages()
+        return None
+
+    async def _finish_waiting(self, units: dict[str, int], counted: bool, sequence: int) -> None:
+        await self._settle(units, counted)
+        self._services.inflight.settled(self._slot)
+        await self._finish_synced(sequence)
+
+    async def _finish_synced(self, sequence: int) -> None:
+        if self._services.synced is not None and sequence:
+            await self._services.synced(sequence)
+        self._record_stages()
+
+    def _record_stages(self) -> None:
         for stage in self._plan.record:
             try:
-                stage(Record(record))
+                stage(Record(self.record))
             except Exception:
-                services.logger.exception("a record stage failed")
+                self._services.logger.exception("a record stage failed")
 
     def _append(self) -> int:
         """The record's sequence; 0 when it is given up because calls are served unmetered."""
@@ -162,19 +201,33 @@ class Books:
         self._services.inflight.checkpoint(self._slot, record)
 
     async def _settle(self, units: Mapping[str, int], counted: bool) -> None:
-        record, immediate = self.record, self._services.immediate
+        services, record = self._services, self.record
+        if services.immediate is not None:
+            self._settle_now(services.immediate, units, counted)
+            return
         try:
             if counted and self._bound is not None:
                 actual = self._bound.binding.actual(self.reservation, units)
-                if immediate is not None:
-                    immediate.settle_now(record.id, record.at_us, self.reservation, actual)
-                else:
-                    await self._services.counters.settle(record.id, record.at_us, self.reservation, actual)
+                await services.counters.settle(record.id, record.at_us, self.reservation, actual)
             else:
-                await self._services.counters.release(record.id, record.at_us, self.reservation)
+                await services.counters.release(record.id, record.at_us, self.reservation)
         except StoreUnavailable as error:
-            # The record is in the spool: reconcile sets the counter right (SEMANTICS §19).
-            self._services.logger.error("settle failed", extra={"call": record.id.hex(), "error": str(error)})
+            self._not_settled(error)
+
+    def _settle_now(self, store: ImmediateStore, units: Mapping[str, int], counted: bool) -> None:
+        record = self.record
+        try:
+            if counted and self._bound is not None:
+                actual = self._bound.binding.actual(self.reservation, units)
+                store.settle_now(record.id, record.at_us, self.reservation, actual)
+            else:
+                store.release_now(record.id, record.at_us, self.reservation)
+        except StoreUnavailable as error:
+            self._not_settled(error)
+
+    def _not_settled(self, error: StoreUnavailable) -> None:
+        # The record is in the spool: reconcile sets the counter right (SEMANTICS §19).
+        self._services.logger.error("settle failed", extra={"call": self.record.id.hex(), "error": str(error)})
 
     def close(self) -> None:
         """The last byte is out."""
@@ -187,8 +240,7 @@ class Books:
         decision = self.decision
         if decision is None or not decision.states:
             return b""
-        fields = limit_fields(decision.states, decision.at_us, style)
-        return b"".join([b"%b: %b\r\n" % field for field in fields])
+        return limit_lines(decision.states, decision.at_us, style)
 
 
 def limit_refusal(decision: Decision) -> Refusal:

@@ -1,6 +1,7 @@
 """One call's state, and what its two connections tell it while it runs: bytes, back-pressure, departures, deadlines."""
 
 import time
+from binascii import hexlify
 from typing import TYPE_CHECKING
 
 from gateway.http.body import Framing
@@ -94,7 +95,7 @@ class Call:
             self.request_id = given[0]
             self.given_request_id = given[0].decode()
         else:
-            self.request_id = self.call_id.hex().encode()
+            self.request_id = hexlify(self.call_id)
             self.given_request_id = ""
 
     @property

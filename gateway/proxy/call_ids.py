@@ -3,6 +3,9 @@
 import os
 
 _BATCH = 4000
+_TAIL = 10  # bytes of an id behind its 48 bits of milliseconds
+_VERSION = bytes(byte & 0x0F | 0x70 for byte in range(256))
+_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 class CallIds:
@@ -16,9 +19,15 @@ class CallIds:
         """RFC 9562 §5.7, as ``gateway.ids.uuid7``: 48 bits of milliseconds, version, 12 bits, variant, 62 bits."""
         position = self._position
         if position >= len(self._random):
-            self._random = os.urandom(_BATCH)
+            self._random = _tails(os.urandom(_BATCH))
             position = 0
-        self._position = position + 10
-        random = int.from_bytes(self._random[position : position + 10], "big")
-        value = (now_us // 1000) << 80 | random & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62
-        return value.to_bytes(16, "big")
+        self._position = end = position + _TAIL
+        return (now_us // 1000).to_bytes(6, "big") + self._random[position:end]
+
+
+def _tails(random: bytes) -> bytes:
+    """Version and variant put into the random tails of many ids at once."""
+    tails = bytearray(random)
+    tails[0::_TAIL] = tails[0::_TAIL].translate(_VERSION)
+    tails[2::_TAIL] = tails[2::_TAIL].translate(_VARIANT)
+    return bytes(tails)

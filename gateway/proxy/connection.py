@@ -7,12 +7,14 @@ overtake each other and a slow one costs no memory.
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from gateway.http.body import Framing
 from gateway.http.errors import MessageError
 from gateway.http.problem import problem, problem_response
 from gateway.http.request import Request, RequestFields
 from gateway.proxy.aborting import reset_on_close
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.request_body import RequestBody
+from gateway.proxy.strand import Signal, Strand
 
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
@@ -24,8 +26,8 @@ class ClientConnection(asyncio.Protocol):
     """Owned by the event loop; the server keeps it in a set while it is open."""
 
     __slots__ = (
-        "_body", "_buffer", "_eof", "_fields", "_lingering", "_paused", "_task", "_waiter", "address", "clean_end",
-        "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
+        "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_waiting", "address",
+        "clean_end", "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
     )  # fmt: skip
 
     def __init__(self, server: "ProxyServer") -> None:
@@ -41,8 +43,9 @@ class ClientConnection(asyncio.Protocol):
         self.tunnel = False
         self._buffer = b""
         self._body: RequestBody | None = None
+        self._no_body: RequestBody | None = None
         self._fields: RequestFields | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiting = Signal()
         self._paused = False
         self._lingering = False
         self._eof = False
@@ -55,7 +58,7 @@ class ClientConnection(asyncio.Protocol):
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         self.server.opened(self)
         self.deadline = self.server.loop.time() + self.server.settings.idle_timeout
-        self._task = self.server.loop.create_task(self._serve())
+        self._strand = Strand(self._serve())
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -69,8 +72,8 @@ class ClientConnection(asyncio.Protocol):
             if not data:
                 return
         self._buffer = self._buffer + data if self._buffer else data
-        if self._waiter is not None:
-            self._wake()
+        if self.exchange is None:
+            self._waiting.wake()
         elif len(self._buffer) > self.server.settings.buffer:
             self.pause_reading()
 
@@ -103,11 +106,11 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self.deadline = NEVER
-        if self._task.done():  # else the coroutine says so when it has booked its call
+        if self._strand.done:  # else the coroutine says so when it has booked its call
             self.server.closed(self)
         if self.exchange is not None:
             self.exchange.client_left(aborted=error is not None)
-        self._wake()
+        self._waiting.wake()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -148,16 +151,17 @@ class ClientConnection(asyncio.Protocol):
         server = self.server
         self._body = None
         self.deadline = server.loop.time() + server.settings.idle_timeout
-        self.resume_reading()
+        if self._paused:
+            self.resume_reading()
         began = False
         while True:
             if self._buffer:
-                if not began:
-                    began = True
-                    self.deadline = server.loop.time() + server.settings.head_timeout
                 request = self._parse()
                 if request is not None:
                     return request
+                if not began:
+                    began = True
+                    self.deadline = server.loop.time() + server.settings.head_timeout
             if (
                 self.lost
                 or self._eof
@@ -165,11 +169,7 @@ class ClientConnection(asyncio.Protocol):
                 or (server.draining and self.served and not self._buffer)
             ):
                 return None
-            self._waiter = server.loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._waiting
 
     def _parse(self) -> Request | None:
         data = self._buffer
@@ -187,7 +187,12 @@ class ClientConnection(asyncio.Protocol):
         if fields is None or fields.section != section:
             fields = self._fields = RequestFields(section)
         request = Request(data[:line_end], fields)
-        body = RequestBody(request, self.server.settings.max_body, self.server.settings.replay_bytes)
+        if request.framing is Framing.NONE and self._no_body is not None:
+            body = self._no_body
+        else:
+            body = RequestBody(request, self.server.settings.max_body, self.server.settings.replay_bytes)
+            if request.framing is Framing.NONE:
+                self._no_body = body  # nothing of a call stays in it
         self._buffer = data[end:]
         self._body = body
         if self._buffer and not body.complete:
@@ -266,15 +271,11 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(MessageError("the request head did not arrive in time", 408, "request_timeout"))
             self._finish()
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     def drain(self) -> None:
         """The server is stopping: an idle connection ends now, a busy one after its answer."""
         if self.exchange is None and not self._buffer:
             if self.served:
-                self._wake()
+                self._waiting.wake()
             else:  # accepted a moment ago: its request may be on the way
                 self.deadline = min(self.deadline, self.server.loop.time() + self.server.settings.linger)
 

@@ -1,5 +1,6 @@
 """One call, from head to last byte: ``run`` is the order of SEMANTICS §2–§6. State and callbacks are in ``call``."""
 
+import asyncio
 import time
 from collections.abc import Collection
 
@@ -43,15 +44,13 @@ class Exchange(Call):
 
     async def run(self) -> None:
         """The whole call. Nothing is sent to the client after the last byte but by the next call."""
-        connection, loop = self.connection, self.server.loop
-        connection.deadline = float("inf")
+        self.connection.deadline = float("inf")
         try:
             refusal = self._find_route() or self._authenticate() or await self._admit()
             if refusal is not None:
                 refuse(self, refusal)
                 return
             response = await self._forward()
-            connection.deadline = loop.time() + self.plan.read_timeout
             if response.status == 101:
                 await run_tunnel(self, response)
             else:
@@ -111,7 +110,8 @@ class Exchange(Call):
                 return Refusal(error.status, error.code, error.detail)
         self.record = new_record(self, server.plan.shown_address(self.address))
         books = self.books = Books(server.services, plan, self.bound, self.record)
-        return await books.admit(self.address, server.plan.serves_unmetered)
+        refusal = books.admit(self.address, server.plan.serves_unmetered)
+        return await asyncio.ensure_future(books.reserve()) if books.waits else refusal
 
     # ── the upstream ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -124,7 +124,8 @@ class Exchange(Call):
         kept = upstream is not None
         while True:
             if upstream is None:
-                upstream, member = await self._connect(member)
+                connected = asyncio.ensure_future(self._connect(member))  # a task, for its timeout
+                upstream, member = await connected
             self.attempts += 1
             self._send(upstream)
             if upstream.response is None and upstream.failure is None:
@@ -226,6 +227,7 @@ class Exchange(Call):
         """All but the piece that completes the body, as it comes."""
         self.connection.write(head)
         self.head_sent = True
+        self.progress()
         for piece in upstream.start_relay():
             self.relay(piece)
         if self.connection.write_paused:
@@ -236,7 +238,10 @@ class Exchange(Call):
         """Complete the record, append and settle."""
         record = self.record
         units = complete_record(self, outcome, status, not_billable)
-        await self.opened.finish(units, counted=record.billable)
+        waiting = self.opened.finish(units, counted=record.billable)
+        if waiting is not None:
+            self.progress()
+            await asyncio.ensure_future(waiting)
         self.plan.metrics.observe(status, record.duration_us)
 
     async def _failed(self, failure: Failure) -> None:

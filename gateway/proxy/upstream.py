@@ -19,6 +19,7 @@ from gateway.proxy.failures import (
     CallFailed,
     Failure,
 )
+from gateway.proxy.strand import Signal
 
 if TYPE_CHECKING:
     from gateway.proxy.pool import Pool
@@ -46,8 +47,8 @@ class UpstreamConnection(asyncio.Protocol):
     """States: idle → head → body → done → idle; tunnel after 101; dead at last."""
 
     __slots__ = (
-        "_buffer", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink", "_state",
-        "_waiter", "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
+        "_buffer", "_changed", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink", "_state",
+        "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
         "pending", "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
     )  # fmt: skip
 
@@ -58,7 +59,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _IDLE
         self._fields: ResponseFields | None = None
         self._sink: Sink | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._changed = Signal()
         self.transport: asyncio.Transport
         self.used = 0
         self.idle_since = 0.0
@@ -95,15 +96,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._state = _HEAD
         self.used += 1
 
-    def changed(self) -> asyncio.Future[None]:
-        """Done when the head is there, or the body is complete, or the call failed: whichever is next."""
-        self._waiter = self._loop.create_future()
-        return self._waiter
+    def changed(self) -> Signal:
+        """Wakes when the head is there, or the body is complete, or the call failed: whichever is next."""
+        return self._changed
 
     async def body(self) -> None:
         """Until the body is complete; raises ``CallFailed``."""
         while not self.complete and self.failure is None:
-            await self.changed()
+            await self._changed
         if self.failure is not None:
             raise CallFailed(self.failure)
 
@@ -126,7 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self.failure is None and not self.complete:
             self.failure = failure
         self.destroy()
-        self._wake()
+        self._changed.wake()
 
     def release(self, *, reusable: bool) -> None:
         """The call is over."""
@@ -163,11 +163,13 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._sink is not None:
+        if self._state != _HEAD and self._sink is not None:
             self._sink.progress()
         try:
             if self._state == _BODY:
                 self._body(data)
+                if self.complete:
+                    self._changed.wake()
             elif self._state == _HEAD:
                 self._head(data)
             elif self._state == _TUNNEL and self._sink is not None:
@@ -188,6 +190,8 @@ class UpstreamConnection(asyncio.Protocol):
                 if len(data) > self._max_head:
                     raise MessageError("head too large")
                 self._buffer = data
+                if self._sink is not None:
+                    self._sink.progress()
                 return
             response = self._parse(data, end)
             data = data[end:]
@@ -202,7 +206,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._start_body(response)
         if data or self.complete:
             self._body(data)
-        self._wake()
+        self._changed.wake()
 
     def _parse(self, data: bytes, end: int) -> Response:
         line_end = data.find(b"\r\n")
@@ -216,7 +220,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.response = response
         self.final = data
         self._state = _DONE
-        self._wake()
+        self._changed.wake()
 
     def _start_body(self, response: Response) -> None:
         self.response = response
@@ -247,7 +251,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self.complete:
             self._state = _DONE
             self.final = data
-            self._wake()
         elif data:
             self._hand_on(data)
 
@@ -259,10 +262,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.pending_size += len(data)
         if self.pending_size > self._max_head:
             self.pause()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
         state, self._state = self._state, _DEAD
@@ -280,7 +279,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.complete = True
             else:
                 self.failure = self.failure or TRUNCATED
-        self._wake()
+        self._changed.wake()
 
     def pause_writing(self) -> None:
         if self._sink is not None:
