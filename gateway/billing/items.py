@@ -4,6 +4,7 @@ An invoice stores its items; `verify` takes their lines again and compares. ``ch
 a later correction or credit finds what was really charged.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -53,7 +54,10 @@ class FeeItem:
 
 @dataclass(frozen=True, slots=True)
 class UsageItem:
-    """Usage of ``served`` (a part of ``month``, or all of it) in arrears; ``age`` counts the subscription's months."""
+    """Usage of ``served`` (a part of ``month``, or all of it) in arrears; ``age`` counts the subscription's months.
+
+    ``aggregates`` says which meters events from outside count too, and how: it is needed to count again.
+    """
 
     plan: Plan
     month: Period
@@ -61,6 +65,7 @@ class UsageItem:
     age: int
     zone: ZoneInfo
     usage: MeteredUsage
+    aggregates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

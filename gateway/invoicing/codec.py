@@ -69,6 +69,7 @@ def item_to_json(item: Item) -> Json:
                 "age": item.age,
                 "zone": item.zone.key,
                 "units": {meter: str(units) for meter, units in item.usage.units.items()},
+                "aggregates": dict(item.aggregates),
             }
         case CorrectionItem():
             billed = {charge: [plain(one.quantity), str(one.amount)] for charge, one in item.billed.items()}
@@ -137,6 +138,7 @@ def _usage(stored: Mapping[str, Any]) -> UsageItem:
         age=stored["age"],
         zone=ZoneInfo(stored["zone"]),
         usage=MeteredUsage({meter: int(units) for meter, units in stored["units"].items()}),
+        aggregates=stored["aggregates"],
     )
 
 

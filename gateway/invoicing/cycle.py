@@ -19,6 +19,7 @@ from gateway.period import Period, from_us, to_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
 from gateway.storage.billing_values import InvoiceRow, LineRow, PhaseRow
+from gateway.storage.events import Aggregate
 from gateway.storage.slices import Span
 
 LATE_US = 400 * DAY_US
@@ -96,15 +97,24 @@ async def usage_item(
     books: Books, account: Account, phase: PhaseRow, served: Period, watermark: int, context: Context
 ) -> UsageItem:
     """Usage of one phase within a month."""
-    units = await books.units(account.row.tenant, to_us(served.start), to_us(served.end), watermark)
-    return UsageItem(
-        plan=plan_of(account, phase, context),
+    plan = plan_of(account, phase, context)
+    item = UsageItem(
+        plan=plan,
         month=account.schedule.month(served.start),
         served=served,
         age=account.age(to_us(served.start)),
         zone=account.zone,
-        usage=MeteredUsage(units),
+        usage=MeteredUsage({}),
+        aggregates=context.settings.aggregates(plan),
     )
+    return await counted(books, account.row.tenant, item, watermark)
+
+
+async def counted(books: Books, tenant: str, item: UsageItem, watermark: int) -> UsageItem:
+    """The item with the ledger's usage up to ``watermark``."""
+    span = Span(to_us(item.served.start), to_us(item.served.end))
+    aggregates = cast(dict[str, Aggregate], dict(item.aggregates))
+    return replace(item, usage=MeteredUsage(await books.units(tenant, span, watermark, aggregates), item.usage.events))
 
 
 async def correction_items(books: Books, account: Account, before_us: int, watermark: int) -> list[Item]:
@@ -151,8 +161,7 @@ async def _corrections(
             continue
         item = item_from_json(stored)
         assert isinstance(item, UsageItem)
-        units = await books.units(invoice.tenant, to_us(item.served.start), to_us(item.served.end), watermark)
-        now = replace(item, usage=MeteredUsage(units))
+        now = await counted(books, invoice.tenant, item, watermark)
         charges = {charge: billed[charge] for charge, _ in usage_charges(item) if charge in billed}
         if any(
             now.usage.quantity(price.meter) != charges.get(charge, Billed(ZERO, ZERO)).quantity

@@ -9,6 +9,7 @@ from gateway.billing.catalog import Plan
 from gateway.billing.price import Price
 from gateway.billing.pricing.flat import Flat
 from gateway.billing.tax import TaxRate, TaxRules
+from gateway.config.accounts import Aggregate, event_aggregates
 from gateway.config.catalog import plan_prices
 from gateway.config.price_schema import exact_decimal, parse_price
 from gateway.config.snapshot import Snapshot
@@ -87,6 +88,11 @@ class BillingSettings:
             yearly=_fee(fees, "year", found.yearly),
             prices=_overridden(found.prices, overrides),
         )
+
+    def aggregates(self, plan: Plan) -> dict[str, Aggregate]:
+        """How events from outside count on the meters that the plan prices."""
+        priced = {price.meter for price in plan.metered()}
+        return {meter: how for meter, how in event_aggregates(self.source).items() if meter in priced}
 
     def terms(self, tenant: str) -> TenantTerms:
         """The tenant's terms; defaults for one that is not in the configuration."""

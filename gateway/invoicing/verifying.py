@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from gateway.billing.bill import MeteredUsage
 from gateway.billing.items import CorrectionItem, Item, UsageItem
 from gateway.invoicing.composing import Composed, compose_invoice, inputs_of
+from gateway.invoicing.cycle import counted
 from gateway.money import EXACT, Money
-from gateway.period import to_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
 from gateway.storage.billing_values import InvoiceRow, LineRow
@@ -52,11 +51,11 @@ async def _counted(books: Books, item: Item, invoice: InvoiceRow, faults: list[s
         return replace(item, item=usage)
     if not isinstance(item, UsageItem):
         return item
-    start_us, end_us = to_us(item.served.start), to_us(item.served.end)
-    units = await books.units(invoice.tenant, start_us, end_us, invoice.watermark)
-    if units != dict(item.usage.units):
-        faults.append(f"the ledger has {units} from {item.served.start} to {item.served.end}, not {item.usage.units}")
-    return replace(item, usage=MeteredUsage(units, item.usage.events))
+    again = await counted(books, invoice.tenant, item, invoice.watermark)
+    if dict(again.usage.units) != dict(item.usage.units):
+        span = f"from {item.served.start} to {item.served.end}"
+        faults.append(f"the ledger has {dict(again.usage.units)} {span}, not {dict(item.usage.units)}")
+    return again
 
 
 def _different_lines(composed: Composed, invoice: InvoiceRow, stored: list[LineRow]) -> list[str]:

@@ -14,6 +14,7 @@ from gateway.storage.billing_usage import late_since, units_until
 from gateway.storage.billing_values import PlanVersionRow
 from gateway.storage.changes import append_changes
 from gateway.storage.engine import Database
+from gateway.storage.events import Aggregate
 from gateway.storage.ports import Scope
 from gateway.storage.schema import heads, tenants
 from gateway.storage.scoping import platform_only, within
@@ -58,9 +59,11 @@ class Books(BillingRows):
         """The ledger's posting sequence as this transaction sees it (SEMANTICS §29)."""
         return await _watermark(self.connection)
 
-    async def units(self, tenant: str, start_us: int, end_us: int, watermark: int) -> dict[str, int]:
-        """Billable units by meter in ``[start, end)`` of what was posted up to ``watermark``."""
-        return await units_until(self.connection, self._scope, tenant, start_us, end_us, watermark)
+    async def units(
+        self, tenant: str, span: Span, watermark: int, aggregates: Mapping[str, Aggregate]
+    ) -> dict[str, int]:
+        """Billable units by meter in ``span`` of what was posted up to ``watermark``."""
+        return await units_until(self.connection, self._scope, tenant, span, watermark, aggregates)
 
     async def watermarks(self, subscriptions: Sequence[str]) -> dict[str, int]:
         """Up to which posting the final invoices of the subscriptions' cycles have looked."""

@@ -1,26 +1,34 @@
 """Billable units up to a watermark: what an invoice counts, and what `verify` counts again (SEMANTICS §29)."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.storage import schema
+from gateway.storage.account_schema import events
+from gateway.storage.events import Aggregate, event_quantities
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import within
 from gateway.storage.slices import Span, slices
 
 
 async def units_until(
-    connection: AsyncConnection, scope: Scope, tenant: str, start_us: int, end_us: int, watermark: int
+    connection: AsyncConnection,
+    scope: Scope,
+    tenant: str,
+    span: Span,
+    watermark: int,
+    aggregates: Mapping[str, Aggregate],
 ) -> dict[str, int]:
-    """Units by meter in ``[start, end)``, of records posted up to ``watermark``.
+    """Units by meter in ``span``, of records and events posted up to ``watermark``.
 
-    Whole quarter hours are read from rollups, less the rows that were posted later; ragged ends are read from rows.
+    Of calls, whole quarter hours are read from rollups, less the rows that were posted later; ragged ends are read
+    from rows. ``aggregates`` are the meters that events count, and how.
     """
-    cut = slices(start_us, end_us)
+    cut = slices(span.start_us, span.end_us)
     sums: dict[str, int] = {}
     rows, units = schema.calls.c, schema.rollup_units.c
     mine = within(scope, rows.tenant) & (rows.tenant == tenant) & rows.billable
@@ -30,18 +38,24 @@ async def units_until(
         for meter, amount in await connection.execute(total.group_by(units.meter)):
             sums[meter] = int(amount)
         await _add(connection, sums, -1, mine, cut.quarters.holds(rows.at_us), rows.posting > watermark)
-    for span in cut.rows:
-        await _add(connection, sums, 1, mine, span.holds(rows.at_us), rows.posting <= watermark)
+    for ragged in cut.rows:
+        await _add(connection, sums, 1, mine, ragged.holds(rows.at_us), rows.posting <= watermark)
+    bounds = (span.start_us, span.end_us)
+    for meter, amount in (await event_quantities(connection, scope, aggregates, tenant, *bounds, watermark)).items():
+        sums[meter] = sums.get(meter, 0) + amount
     return {meter: amount for meter, amount in sums.items() if amount}
 
 
 async def late_since(connection: AsyncConnection, scope: Scope, tenant: str, span: Span, watermark: int) -> int | None:
-    """The oldest time of a record in ``span`` that was posted after ``watermark``; None without one."""
-    rows = schema.calls.c
-    where = (rows.tenant == tenant, span.holds(rows.at_us), rows.posting > watermark)
-    query = sa.select(sa.func.min(rows.at_us)).where(within(scope, rows.tenant), *where)
-    found = (await connection.execute(query)).scalar()
-    return None if found is None else int(found)
+    """The oldest time of a record or event in ``span`` that was posted after ``watermark``; None without one."""
+    oldest: int | None = None
+    for table in (schema.calls.c, events.c):
+        where = (table.tenant == tenant, span.holds(table.at_us), table.posting > watermark)
+        query = sa.select(sa.func.min(table.at_us)).where(within(scope, table.tenant), *where)
+        found = (await connection.execute(query)).scalar()
+        if found is not None:
+            oldest = int(found) if oldest is None else min(oldest, int(found))
+    return oldest
 
 
 async def _add(connection: AsyncConnection, sums: dict[str, int], sign: int, *where: sa.ColumnElement[bool]) -> None:

@@ -83,7 +83,8 @@ class Bench:
     async def invoices(self, tenant: str) -> list[tuple[InvoiceRow, list[LineRow]]]:
         """All of a tenant's invoices with their lines, oldest first."""
         rows = await self.desk.invoices(PLATFORM, tenant=tenant)
-        return [await self.desk.invoice(PLATFORM, row.id) for row in sorted(rows, key=lambda row: (row.sequence or 1 << 62, row.id))]
+        rows.sort(key=lambda row: (row.sequence or 1 << 62, row.id))
+        return [await self.desk.invoice(PLATFORM, row.id) for row in rows]
 
 
 @pytest.fixture
