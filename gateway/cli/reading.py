@@ -18,7 +18,7 @@ from gateway.period import from_us, to_us
 from gateway.runtime import paths
 from gateway.runtime.data_dir import prepare
 from gateway.spool.reader import SpoolReader
-from gateway.storage.engine import sqlite_path
+from gateway.storage.location import is_missing
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.tenants.model import Tenant
@@ -48,7 +48,7 @@ class Reading:
 async def opened(config: Path) -> AsyncIterator[Reading]:
     """Open for reading. A store that is not there yet is made; one of an older schema is left to ``migrate``."""
     snapshot = load(config, os.environ)
-    is_there = sqlite_path(snapshot.store_url, snapshot.folder).exists()
+    is_there = not is_missing(snapshot.store_url, snapshot.folder)
     if not is_there:
         _first_look(config, snapshot)
     store = await open_store(snapshot.store_url, snapshot.folder, migrate=not is_there)

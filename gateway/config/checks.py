@@ -12,6 +12,7 @@ from gateway.config.fields import split_address
 from gateway.config.nearest import hint
 from gateway.config.price_schema import BasePrice, FlatPrice
 from gateway.config.schema import Document, PlanBlock, TenantBlock
+from gateway.config.traffic import check_traffic
 from gateway.config.yaml_tree import FieldPath, dotted
 from gateway.routing.conflicts import find_conflicts
 
@@ -48,8 +49,10 @@ def cross_check(document: Document, known: Known, folder: Path) -> Iterator[Prob
     """Every fault between blocks. ``document`` may lack entries that are ``known`` but wrong by themselves."""
     yield from _something_to_serve(known)
     yield from _listeners(document)
+    yield from _shared_store(document)
     yield from _plugins(document, folder)
     yield from _routes(document, known)
+    yield from check_traffic(document, folder)
     for name, plan in document.plans.items():
         yield from _plan(name, plan, document.billing.currency, known)
     yield from _tenants(document, known)
@@ -72,6 +75,12 @@ def _listeners(document: Document) -> Iterator[Problem]:
         if address[1] and address in taken:
             yield ("server", name), f"{text} is also server.{taken[address]}"
         taken.setdefault(address, name)
+
+
+def _shared_store(document: Document) -> Iterator[Problem]:
+    if document.store.url.startswith("postgresql:") and not document.accounts.secret:
+        # A generated secret is of one host: another one would end the sessions that this one began.
+        yield ("accounts", "secret"), "must be set with PostgreSQL, the same on every host"
 
 
 def _plugins(document: Document, folder: Path) -> Iterator[Problem]:

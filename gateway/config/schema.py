@@ -4,6 +4,7 @@ A field is here from the day that something reads it; before that it is refused 
 and sizes bytes once validated. What depends on two places at once is in ``checks``.
 """
 
+import re
 from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
@@ -38,11 +39,14 @@ from gateway.config.limit_schema import LimitBlock, LimitOverride
 from gateway.config.price_schema import Currency, PriceModel
 from gateway.routing.route import UnitSource
 
+_STORE_FILE = re.compile(r"sqlite:///.+")
+_STORE_SERVER = re.compile(r"postgresql://[^/?#\s]*/[^/?#\s]+(\?\S*)?")
+
 
 def _store_url(value: object) -> object:
-    # SEMANTICS §19, 26: other stores come with their adapters; the value may hold a password and is never repeated.
-    if isinstance(value, str) and not (value.startswith("sqlite:///") and len(value) > len("sqlite:///")):
-        raise ValueError('expected "sqlite:///FILE" (other stores are not supported yet)')
+    # The value may hold a password and is never repeated.
+    if isinstance(value, str) and not (_STORE_FILE.fullmatch(value) or _STORE_SERVER.fullmatch(value)):
+        raise ValueError('expected "sqlite:///FILE" or "postgresql://USER@HOST/DATABASE"')
     return value
 
 

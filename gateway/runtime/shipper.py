@@ -25,6 +25,7 @@ from gateway.spool.identity import read_host_id
 from gateway.spool.reader import SpoolReader
 from gateway.spool.recovery import recover_all
 from gateway.spool.tables import list_tables, oldest_open_us
+from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class ShipperProcess:
         seeder = Seeder(self._counters, store, self._feed, self._clock)
         await self._start(keeper, shipper, seeder)
         tasks = [
-            asyncio.create_task(every(STATE_INTERVAL, keeper.turn), name="state"),
+            asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
             asyncio.create_task(every(SEED_INTERVAL, seeder.turn), name="seeding"),
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
@@ -112,6 +113,11 @@ class ShipperProcess:
         data = self._spec.data
         for summary in recover_all(paths.inflight(data), paths.spool(data), self._counters):
             logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
+
+    async def _keep(self, store: Store, keeper: StateKeeper) -> None:
+        """Bring changes to the workers as soon as the store tells of one, or a poll finds it (SEMANTICS §31)."""
+        await store.changes.wait(PLATFORM, STATE_INTERVAL)
+        await keeper.turn()
 
     async def _recover_again(self) -> None:
         self._recover()

@@ -73,8 +73,16 @@ CASES = {
     ),
     "duration of zero": ("spool: {keep: 0s}\n", ["5: spool.keep: must be longer than zero"]),
     "store of another kind": (
-        "store: {url: 'postgresql://me:secret@db/x'}\n",
-        ['5: store.url: expected "sqlite:///FILE" (other stores are not supported yet)'],
+        "store: {url: 'mysql://me:secret@db/x'}\n",
+        ['5: store.url: expected "sqlite:///FILE" or "postgresql://USER@HOST/DATABASE"'],
+    ),
+    "server without a database": (
+        "store: {url: 'postgresql://me:secret@db'}\n",
+        ['5: store.url: expected "sqlite:///FILE" or "postgresql://USER@HOST/DATABASE"'],
+    ),
+    "server without a secret": (
+        "store: {url: 'postgresql://me:pass@db/x'}\n",
+        ["1: accounts.secret: must be set with PostgreSQL, the same on every host"],
     ),
     "short secret": (
         "accounts: {secret: hunter2}\n",
