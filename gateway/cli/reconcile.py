@@ -10,6 +10,7 @@ from gateway.cli.common import DEFAULT_CONFIG, EXIT_FAILED, ConfigOption, JsonOp
 if TYPE_CHECKING:
     from gateway.cli.reading import Reading
     from gateway.counters.mmap_store import MmapCounterStore
+    from gateway.counters.redis_desk import RedisDesk
     from gateway.runtime.reconciliation import Report
 
 ATTEMPTS = 3
@@ -52,14 +53,12 @@ async def settle(reading: "Reading") -> "Report":
             counters.close()
 
 
-def open_counters(reading: "Reading") -> "MmapCounterStore | None":
+def open_counters(reading: "Reading") -> "MmapCounterStore | RedisDesk | None":
     """The host's counters; None when no gateway has made them yet."""
-    from gateway.clock import SystemClock
-    from gateway.counters.mmap_store import MmapCounterStore
-    from gateway.runtime import paths
+    from gateway.runtime import counting, paths
 
-    folder = paths.counters_file(reading.snapshot)
-    return MmapCounterStore.open(folder, SystemClock()) if folder.exists() else None
+    shared = counting.redis_address(reading.snapshot) is not None
+    return counting.open_desk(reading.snapshot) if shared or paths.counters_file(reading.snapshot).exists() else None
 
 
 def report_json(report: "Report") -> dict[str, object]:

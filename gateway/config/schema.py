@@ -37,6 +37,7 @@ from gateway.config.fields import (
 )
 from gateway.config.limit_schema import LimitBlock, LimitOverride
 from gateway.config.price_schema import Currency, PriceModel
+from gateway.config.redis_url import parse_redis_url
 from gateway.routing.route import UnitSource
 
 _STORE_FILE = re.compile(r"sqlite:///.+")
@@ -51,8 +52,11 @@ def _store_url(value: object) -> object:
 
 
 def _counters_url(value: object) -> object:
+    # The value may hold a password and is never repeated.
     if isinstance(value, str) and not (value.startswith("mmap:///") and len(value) > len("mmap:///")):
-        raise ValueError('expected "mmap:///FOLDER" (other counter stores are not supported yet)')
+        if not value.startswith(("redis://", "rediss://")):
+            raise ValueError('expected "mmap:///FOLDER", or "redis://HOST:6379/0" (rediss:// for TLS)')
+        parse_redis_url(value)
     return value
 
 

@@ -36,6 +36,9 @@ class MmapCounterStore:
     Not thread-safe: one store per process (or thread), each with its own opening of the lock.
     """
 
+    by_call = False
+    """Whether a step was done is told by the journal, for each incarnation's last (see ``spool.recovery``)."""
+
     def __init__(self, directory: Path, clock: Clock, incarnation: str, capacity: Capacity, mapper: Mapper) -> None:
         self._directory = directory
         self._clock = store_clock(clock)

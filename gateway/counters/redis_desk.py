@@ -10,11 +10,11 @@ from typing import Any, cast
 import redis
 from redis.cluster import RedisCluster
 
+from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.counters.entry import Entry
 from gateway.counters.redis_form import Prepared
 from gateway.counters.redis_store import LIVES, tenant_of
-from gateway.counters.redis_url import RedisAddress
 from gateway.counters.seeding import Unseeded
 from gateway.errors import StoreUnavailable
 from gateway.quotas import sliding

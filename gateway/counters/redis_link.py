@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import hiredis
 
+from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
-from gateway.counters.redis_url import RedisAddress
 from gateway.errors import StoreUnavailable
 
 DEADLINE = 0.05

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from redis.crc import key_slot
 
+from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.counters.redis_link import RedisLink
-from gateway.counters.redis_url import RedisAddress
 from gateway.errors import StoreUnavailable
 
 _SLOTS = 16_384

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.counters.redis_form import Prepared
 from gateway.counters.redis_link import RedisLink
 from gateway.counters.redis_nodes import RedisNodes
-from gateway.counters.redis_url import RedisAddress
 from gateway.counters.seeding import Notes, describe
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import CounterStore, Decision, Reservation

@@ -18,11 +18,11 @@ from gateway.accounts.secret_file import load_secret
 from gateway.api.health import Readiness, health_routes
 from gateway.api.metrics import GatewayCollector, Published, metrics_routes
 from gateway.clock import SystemClock
-from gateway.counters.mmap_store import MmapCounterStore
 from gateway.errors import GatewayError
 from gateway.runtime import paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
 from gateway.runtime.jobs import start_jobs
+from gateway.runtime.counting import CounterDesk, open_desk
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
 from gateway.runtime.owner_files import OwnerFiles
@@ -65,7 +65,7 @@ class Control:
         self._feed.load()
         snapshot = self._feed.snapshot
         store = await open_store(snapshot.store_url, snapshot.folder)
-        counters = MmapCounterStore.open(paths.counters_file(snapshot), SystemClock(), "")
+        counters = open_desk(snapshot)
         app = self._application(store, counters)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
         await runner.setup()
@@ -82,7 +82,7 @@ class Control:
         await store.close()
         counters.close()
 
-    def _application(self, store: Store, counters: MmapCounterStore) -> web.Application:
+    def _application(self, store: Store, counters: CounterDesk) -> web.Application:
         snapshot = self._feed.snapshot
         clock = SystemClock()
         accounts = snapshot.source.get("accounts")

@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from gateway.config.snapshot import Snapshot
-from gateway.counters.mmap_store import MmapCounterStore
 from gateway.quotas.binding import Binding, bind
 from gateway.quotas.limit import Algorithm
+from gateway.runtime.counting import CounterDesk
 from gateway.tenants.model import Key, Tenant
 from gateway.ui.limits import window_words
 from gateway.ui.services import LimitUse
 
 
 def limit_reader(
-    counters: MmapCounterStore, snapshot: Callable[[], Snapshot]
+    counters: CounterDesk, snapshot: Callable[[], Snapshot]
 ) -> Callable[[Tenant, Sequence[Key]], list[LimitUse]]:
     """A reader of ``LimitUse``. Limits by address belong to callers and are not shown."""
 
@@ -37,17 +37,18 @@ def bindings(snapshot: Snapshot, tenant: Tenant, keys: Sequence[Key]) -> Iterato
                 yield bind((limit,), tenant.limits, tenant, key_id, route), " · ".join(words) or "tenant"
 
 
-def use(counters: MmapCounterStore, binding: Binding, scope: str) -> LimitUse:
+def use(counters: CounterDesk, binding: Binding, scope: str) -> LimitUse:
     """What one bound limit has used now."""
     (bound,) = binding.counters(counters.now())
     (state,) = counters.read((bound,))
     calendar = bound.algorithm is Algorithm.CALENDAR
     concurrent = bound.algorithm is Algorithm.CONCURRENT
+    size = bound.burst or bound.max
     return LimitUse(
         name=state.limit.name,
         meter="calls at once" if concurrent else state.limit.meter,
-        used=bound.max - state.remaining,
-        max=bound.max,
+        used=size - state.remaining + state.over,
+        max=size,
         window=window_words(state.limit),
         reset_us=None if concurrent else state.reset_us,
         mode=state.limit.mode,

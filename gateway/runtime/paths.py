@@ -20,6 +20,11 @@ def run(data: Path) -> Path:
     return data / "run"
 
 
+def host_counters(data: Path) -> Path:
+    """The host's own counter file beside a Redis."""
+    return data / "counters" / "host"
+
+
 def counters_file(snapshot: Snapshot) -> Path:
     """The counter file of ``mmap:///folder`` (relative to the configuration's folder; four slashes: absolute)."""
     return snapshot.folder / snapshot.counters_url.removeprefix("mmap:///") / "counters"

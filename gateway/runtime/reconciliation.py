@@ -12,6 +12,7 @@ from gateway.clock import SECOND_US
 from gateway.config.snapshot import Snapshot
 from gateway.counters.entry import Entry
 from gateway.counters.mmap_store import MmapCounterStore
+from gateway.counters.redis_desk import RedisDesk
 from gateway.metering.record import CallRecord
 from gateway.quotas.counter import Counter
 from gateway.quotas.limit import Algorithm
@@ -66,7 +67,12 @@ class Reconciliation:
     """Compares everything that one host knows. ``counters`` None: they are not compared."""
 
     def __init__(
-        self, snapshot: Snapshot, store: Store, spool: SpoolReader, data: Path, counters: MmapCounterStore | None
+        self,
+        snapshot: Snapshot,
+        store: Store,
+        spool: SpoolReader,
+        data: Path,
+        counters: MmapCounterStore | RedisDesk | None,
     ) -> None:
         self._snapshot = snapshot
         self._store = store
@@ -119,19 +125,23 @@ class Reconciliation:
         rows = await self._store.ledger.posting_sequence(PLATFORM)
         return Check("rows = rollups", rows, tuple(found))
 
-    async def _check_counters(self, counters: MmapCounterStore) -> Check:
+    async def _check_counters(self, counters: MmapCounterStore | RedisDesk) -> Check:
         """Every counter whose sum the ledger must explain: seeded, of the present window, not by address.
 
         The entries are read between two instants. What the ledger has up to the first must be in a counter, and
         nothing that it does not have up to the second may be.
         """
         before_us = counters.now()
-        entries = {(entry.key, entry.algorithm): entry for entry in counters.dump() if entry.seeded}
+        bound = [named async for named in self._bound_counters(before_us)]
+        listed = (
+            counters.entries([counter for _, counter in bound]) if isinstance(counters, RedisDesk) else counters.dump()
+        )
+        entries = {(entry.key, entry.algorithm): entry for entry in listed if entry.seeded}
         after_us = counters.now() + 1
         waiting = await self._waiting(after_us)
         found: list[Difference] = []
         compared = 0
-        async for name, counter in self._bound_counters(before_us):
+        for name, counter in bound:
             entry = entries.get((counter.key, counter.algorithm))
             if entry is None or not entry.start_us <= before_us < entry.end_us:
                 continue

@@ -8,6 +8,7 @@ from gateway.counters.seeding import Unseeded
 from gateway.quotas.binding import bind
 from gateway.quotas.limit import Algorithm, Limit
 from gateway.runtime.state_feed import StateFeed
+from gateway.storage.ledger import Ledger
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store
 
@@ -26,6 +27,11 @@ class Seeder:
         self._ledger = store.ledger
         self._feed = feed
         self._clock = clock
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the counters start with nothing, so that everything must be rebuilt."""
+        return self._counters.is_fresh
 
     async def rebuild(self) -> int:
         """Make every counter that the ledger knows usage for, with its sum; before the workers accept."""
@@ -55,22 +61,20 @@ class Seeder:
         for note in notes:
             if wait and note.created_us > complete_until and note.created_us > patient_since:
                 continue
-            seeded += self._counters.seed(note.key, await self._rows(note))
+            seeded += self._counters.seed(note.key, await ledger_rows(self._ledger, note))
         if seeded:
             logger.info("counters seeded from the ledger", extra={"counters": seeded})
         return seeded
 
-    async def _rows(self, note: Unseeded) -> list[tuple[int, int]]:
-        routes = (note.route,) if note.route else note.routes
-        key = note.key_id or None
-        if note.algorithm is Algorithm.CALENDAR:
-            total = await self._ledger.quota_sums(
-                PLATFORM, note.tenant, note.meter, note.start_us, note.created_us, key, routes
-            )
-            return [(note.start_us, total)]
-        return await self._ledger.quota_rows(
-            PLATFORM, note.tenant, note.meter, note.start_us, note.created_us, key, routes
-        )
+
+async def ledger_rows(ledger: Ledger, note: Unseeded) -> list[tuple[int, int]]:
+    """What the ledger knows of a counter from before its creation, as (time, units)."""
+    routes = (note.route,) if note.route else note.routes
+    key = note.key_id or None
+    if note.algorithm is Algorithm.CALENDAR:
+        total = await ledger.quota_sums(PLATFORM, note.tenant, note.meter, note.start_us, note.created_us, key, routes)
+        return [(note.start_us, total)]
+    return await ledger.quota_rows(PLATFORM, note.tenant, note.meter, note.start_us, note.created_us, key, routes)
 
 
 def is_seeded(limit: Limit) -> bool:

@@ -10,13 +10,14 @@ import os
 import uvloop
 
 from gateway.clock import SystemClock
-from gateway.counters.mmap_store import MmapCounterStore
+from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import StoreUnavailable
-from gateway.runtime import paths
+from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
+from gateway.runtime.redis_seeding import RedisSeeder
 from gateway.runtime.seeding import Seeder
 from gateway.runtime.shipping import Shipper
 from gateway.runtime.state_feed import StateFeed, StatePublisher
@@ -31,7 +32,7 @@ from gateway.storage.store import Store, open_store
 logger = logging.getLogger(__name__)
 
 STATE_INTERVAL = 0.2
-SEED_INTERVAL = 1.0
+SEED_INTERVAL = 0.5
 RECOVER_INTERVAL = 5.0
 PUBLISH_INTERVAL = 0.5
 RETRY_STORE = 1.0
@@ -46,7 +47,7 @@ class ShipperProcess:
         self._feed = StateFeed(spec.data)
         self._feed.load()
         snapshot = self._feed.snapshot
-        self._counters = MmapCounterStore.open(paths.counters_file(snapshot), self._clock)
+        self._counters = counting.open_desk(snapshot, self._clock)
         self._quarantined = 0
 
     async def run(self) -> None:
@@ -58,11 +59,11 @@ class ShipperProcess:
             return
         keeper = StateKeeper(store, self._feed, StatePublisher(self._spec.data), self._clock)
         shipper = self._make_shipper(store)
-        seeder = Seeder(self._counters, store, self._feed, self._clock)
+        seeder = self._make_seeder(store)
         await self._start(keeper, shipper, seeder)
         tasks = [
             asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
-            asyncio.create_task(every(SEED_INTERVAL, seeder.turn), name="seeding"),
+            asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
         ]
@@ -74,16 +75,30 @@ class ShipperProcess:
         await store.close()
         self._counters.close()
 
-    async def _start(self, keeper: StateKeeper, shipper: Shipper, seeder: Seeder) -> None:
+    async def _start(self, keeper: StateKeeper, shipper: Shipper, seeder: Seeder | RedisSeeder) -> None:
         """What must be true before the workers accept; a store that fails here is tried again by the tasks."""
         try:
             await keeper.start()
             while await shipper.ship_once():
                 pass
-            if self._counters.is_fresh:
+            if isinstance(seeder, RedisSeeder):
+                await seeder.turn(wait=False)
+            elif seeder.is_fresh:
                 await seeder.rebuild()
         except StoreUnavailable as error:
             logger.error("the store does not answer at the start", extra={"reason": str(error)})
+
+    def _make_seeder(self, store: Store) -> Seeder | RedisSeeder:
+        if isinstance(self._counters, RedisDesk):
+            notes = counting.seeding_notes(self._spec.data)
+            return RedisSeeder(self._counters, store, self._feed, self._clock, notes)
+        return Seeder(self._counters, store, self._feed, self._clock)
+
+    async def _seed(self, seeder: Seeder | RedisSeeder) -> None:
+        try:
+            await seeder.turn()
+        except StoreUnavailable as error:
+            logger.warning("counters wait for the ledger's sums", extra={"reason": str(error)})
 
     async def _open_store(self, stop: asyncio.Event) -> Store | None:
         """The store, however long it takes to come back; None when told to stop first."""
@@ -121,6 +136,17 @@ class ShipperProcess:
 
     async def _recover_again(self) -> None:
         self._recover()
+        if isinstance(self._counters, RedisDesk):
+            self._sweep(self._counters)
+
+    def _sweep(self, desk: RedisDesk) -> None:
+        """Release what workers held whose lease ended, on whatever host they were (SEMANTICS §21)."""
+        try:
+            for incarnation in desk.expired():
+                released = desk.sweep(incarnation)
+                logger.warning("released a lost worker's calls", extra={"worker": incarnation, "calls": released})
+        except StoreUnavailable as error:
+            logger.warning("redis does not answer", extra={"reason": str(error)})
 
     async def _publish(self, shipper: Shipper) -> None:
         state = shipper.state

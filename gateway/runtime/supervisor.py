@@ -148,8 +148,6 @@ def refuse_unserved(snapshot: Snapshot, role: str) -> None:
     """Refuse before anything starts: stores that this build cannot open, and roles on stores of one host (§33)."""
     store, counters = snapshot.store_url.partition(":")[0], snapshot.counters_url.partition(":")[0]
     faults = []
-    if counters != "mmap":
-        faults.append(Fault("", 0, "counters.url", f"{counters} is not supported yet; use mmap:///"))
     if role != "all" and (store == "sqlite" or counters == "mmap"):
         what = "store.url sqlite:" if store == "sqlite" else "counters.url mmap:"
         faults.append(Fault("", 0, "", f"serve --role {role} needs stores that hosts share; {what} is of one host"))

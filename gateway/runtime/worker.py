@@ -12,12 +12,14 @@ import socket
 import uvloop
 
 from gateway.clock import SystemClock
-from gateway.counters.mmap_store import MmapCounterStore
+from gateway.counters.redis_desk import RedisDesk
+from gateway.counters.redis_store import RedisCounterStore
+from gateway.errors import StoreUnavailable
 from gateway.hooks.loader import load_plugins
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
-from gateway.runtime import paths
+from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 FEED_INTERVAL = 0.05
 METRICS_INTERVAL = 0.5
 DRAIN = 25.0
+FIRST_ANSWER = 2.0
 
 
 class Worker:
@@ -45,11 +48,19 @@ class Worker:
         self._feed = StateFeed(data)
         self._feed.load()
         snapshot = self._feed.snapshot
-        self.counters = MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation)
-        recovered = recover_all(paths.inflight(data), paths.spool(data), self.counters, worker=spec.slot)
+        self.host_counters = counting.open_host_counters(snapshot, clock, incarnation)
+        address = counting.redis_address(snapshot)
+        self.desk = RedisDesk(address) if address is not None else None
+        recovering = self.desk or self.host_counters
+        recovered = recover_all(paths.inflight(data), paths.spool(data), recovering, worker=spec.slot)
         for summary in recovered:
             logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
         self._incarnation = incarnation
+        self.shared_counters = (
+            RedisCounterStore(address, incarnation, self.host_counters.now, counting.seeding_notes(data))
+            if address is not None
+            else None
+        )
         self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
         self.spool = SpoolWriter.create(
             paths.spool(data),
@@ -64,7 +75,7 @@ class Worker:
         self.server = ProxyServer(
             Services(
                 directory=self._feed,
-                counters=self.counters,
+                counters=self.shared_counters or self.host_counters,
                 inflight=self.inflight,
                 spool=self.spool,
                 clock=clock,
@@ -87,6 +98,8 @@ class Worker:
             asyncio.create_task(every(FEED_INTERVAL, self._poll_state), name="state feed"),
             asyncio.create_task(every(METRICS_INTERVAL, self._publish_metrics), name="metrics"),
         ]
+        if self.shared_counters is not None:
+            await self.shared_counters.until_up(FIRST_ANSWER)
         self._feed.acknowledge(self._spec.slot)
         say_ready(self._spec)
         await stop.wait()
@@ -98,10 +111,19 @@ class Worker:
         await self._publish_metrics()
         self._feed.withdraw(self._spec.slot)
         self.spool.close()
-        if not self.inflight.open_slots:
-            self.counters.forget(self._incarnation)
+        await self._leave_counters()
         self.inflight.remove()
-        self.counters.close()
+        self.host_counters.close()
+
+    async def _leave_counters(self) -> None:
+        if self.shared_counters is not None:
+            await self.shared_counters.close()
+        if self.inflight.open_slots:
+            return
+        self.host_counters.forget(self._incarnation)
+        if self.desk is not None and self.shared_counters is not None and not self.shared_counters.owed:
+            with contextlib.suppress(StoreUnavailable):  # else its lease ends, and a sweep forgets it
+                self.desk.forget(self._incarnation)
 
     async def _poll_state(self) -> None:
         before = self._feed.snapshot

@@ -49,6 +49,11 @@ class RecoverableCounters(Protocol):
     def release_now(self, call_id: bytes, at_us: int, reservation: Reservation, *, incarnation: str) -> None: ...
     def forget(self, incarnation: str) -> None: ...
 
+    @property
+    def by_call(self) -> bool:
+        """Whether settling and releasing are idempotent by call id alone, so that no step is ever in doubt."""
+        ...
+
 
 @dataclass(slots=True)
 class Recovered:
@@ -187,7 +192,8 @@ class _Recovery:
     def _give_back(self, slot: DeadSlot) -> None:
         """Settle what the call's records count, and give back what it reserved beyond that."""
         parts = self._found[slot.call_id]
-        if slot.state in (State.OPEN, State.SETTLED) or not slot.reservation or _was_not_reserved(parts):
+        over = slot.state in (State.OPEN, State.SETTLED) and not self._counters.by_call
+        if over or not slot.reservation or _was_not_reserved(parts):
             return
         try:
             reservation = unpack(slot.reservation)

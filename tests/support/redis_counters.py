@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.redis_store import RedisCounterStore
-from gateway.counters.redis_url import parse_redis_url
+from gateway.config.redis_url import parse_redis_url
 from gateway.quotas.counter import Counter, Decision, LimitState, Reservation
 
 

@@ -47,6 +47,7 @@ class Counters:
     done: list[tuple[str, bytes, int, tuple[int, ...]]] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     closed: bool = False
+    by_call: bool = False
 
     def last_operation(self, incarnation: str) -> Operation | None:
         return self.last

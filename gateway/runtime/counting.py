@@ -1,0 +1,49 @@
+"""Which counters a configuration asks for: a memory-mapped file of this host, or a Redis that hosts share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from gateway.clock import Clock, SystemClock
+from gateway.config.redis_url import RedisAddress, parse_redis_url
+from gateway.config.snapshot import Snapshot
+from gateway.counters.layout import Capacity
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.counters.redis_desk import RedisDesk
+from gateway.quotas.counter import Counter, LimitState
+from gateway.runtime import paths
+
+_HOST_CAPACITY = Capacity(1 << 14, 1 << 13, 1 << 10)
+"""Of the file beside a Redis: the host's time, and what ``on_store_error: local`` counts."""
+
+
+class CounterDesk(Protocol):
+    """Counters as pages and commands see them."""
+
+    def now(self) -> int: ...
+    def read(self, counters: Sequence[Counter], now_us: int = 0) -> tuple[LimitState, ...]: ...
+    def close(self) -> None: ...
+
+
+def redis_address(snapshot: Snapshot) -> RedisAddress | None:
+    """Where the Redis of ``counters.url`` is; None for ``mmap:``."""
+    return None if snapshot.counters_url.startswith("mmap:") else parse_redis_url(snapshot.counters_url)
+
+
+def open_host_counters(snapshot: Snapshot, clock: Clock, incarnation: str = "") -> MmapCounterStore:
+    """The counters of this host alone: all there are with ``mmap:``, a stand-in beside a Redis."""
+    if redis_address(snapshot) is None:
+        return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation)
+    folder = paths.host_counters(snapshot.data_dir)
+    return MmapCounterStore.open(folder, clock, incarnation, capacity=_HOST_CAPACITY)
+
+
+def open_desk(snapshot: Snapshot, clock: Clock | None = None) -> MmapCounterStore | RedisDesk:
+    """What pages, commands, recovery and seeding use. A Redis need not answer yet."""
+    address = redis_address(snapshot)
+    return RedisDesk(address) if address is not None else open_host_counters(snapshot, clock or SystemClock())
+
+
+def seeding_notes(data: Path) -> Path:
+    """Where the workers note counters in Redis that lack the ledger's sum."""
+    return paths.host_counters(data).with_name("unseeded")

@@ -1,0 +1,108 @@
+"""Counters in Redis are projections of the ledger: a tenant is seeded once in each life of the server (SEMANTICS §21).
+
+A tenant without a mark is refused or let pass by policy. Seeding chooses an instant, the cut: once the ledger holds
+every call from before it, their sums go into the counters and the mark says the cut. Calls from the cut on that were
+let pass meanwhile are counted by their workers, which look at the same mark; so each call is in exactly one of the two.
+"""
+
+import logging
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.counters.redis_desk import RedisDesk
+from gateway.counters.seeding import Notes, Unseeded, describe
+from gateway.quotas.binding import bind
+from gateway.quotas.counter import Counter
+from gateway.runtime.seeding import LONGEST_WINDOW_US, PATIENCE_US, is_seeded, ledger_rows
+from gateway.runtime.state_feed import StateFeed
+from gateway.storage.ports import PLATFORM
+from gateway.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class RedisSeeder:
+    """One per host, in the shipper. Raises ``StoreUnavailable`` when ledger or Redis do not answer."""
+
+    def __init__(self, desk: RedisDesk, store: Store, feed: StateFeed, clock: Clock, notes: Path) -> None:
+        self._desk = desk
+        self._ledger = store.ledger
+        self._feed = feed
+        self._clock = clock
+        self._notes = Notes(notes)
+        self._cut_us = 0
+        self._seeded: set[tuple[str, str]] = set()  # (epoch, tenant)
+
+    async def turn(self, *, wait: bool = True) -> int:
+        """Seed the tenants that are not, then the counters that a configuration change created."""
+        return await self._tenants(wait) + await self._new_counters(wait)
+
+    async def _tenants(self, wait: bool) -> int:
+        missing = self._missing()
+        if not missing:
+            self._cut_us = 0
+            return 0
+        now_us = max(self._desk.now(), self._clock.now())
+        self._cut_us = self._cut_us or now_us
+        if wait and not await self._is_complete(self._cut_us):
+            return 0
+        cut_us = self._cut_us
+        counters = await self._counters(set(missing), cut_us)
+        for counter, note in counters:
+            self._desk.seed(note, counter, await ledger_rows(self._ledger, note), how=b"make")
+        for tenant in missing:
+            self._desk.mark(tenant, cut_us)
+        logger.warning("counters in redis rebuilt", extra={"tenants": len(missing), "counters": len(counters)})
+        self._cut_us = 0
+        return len(counters)
+
+    def _missing(self) -> list[str]:
+        """The tenants that have limits and are not known to be seeded."""
+        snapshot = self._feed.snapshot
+        unsure: list[tuple[str, str]] = []
+        for tenant in self._feed.tenants.values():
+            plan = snapshot.plans.get(tenant.plan)
+            if plan is not None and plan.limits:
+                name = (self._desk.epoch(tenant.id), tenant.id)
+                if name not in self._seeded:
+                    unsure.append(name)
+        found = self._desk.is_seeded([tenant for _, tenant in unsure])
+        self._seeded.update(name for name, known in zip(unsure, found, strict=True) if known)
+        return [tenant for (_, tenant), known in zip(unsure, found, strict=True) if not known]
+
+    async def _is_complete(self, until_us: int) -> bool:
+        """Whether the ledger holds all calls from before an instant; after five seconds it is taken for true."""
+        if await self._ledger.complete_until(PLATFORM) >= until_us:
+            return True
+        return until_us < self._clock.now() - PATIENCE_US
+
+    async def _counters(self, tenants: set[str], cut_us: int) -> list[tuple[Counter, Unseeded]]:
+        """Every counter of these tenants that the ledger knows usage for."""
+        found: dict[bytes, tuple[Counter, Unseeded]] = {}
+        for tenant_id, key, route in await self._ledger.active_scopes(PLATFORM, cut_us - LONGEST_WINDOW_US):
+            tenant = self._feed.tenants.get(tenant_id)
+            plan = self._feed.snapshot.plans.get(tenant.plan) if tenant is not None else None
+            if tenant is None or plan is None or tenant_id not in tenants:
+                continue
+            limits = [limit for limit in plan.limits if is_seeded(limit)]
+            for counter in bind(limits, tenant.limits, tenant, key, route).counters(cut_us):
+                note = describe(counter, cut_us)
+                if note is not None:
+                    found.setdefault(counter.key, (counter, note))
+        return list(found.values())
+
+    async def _new_counters(self, wait: bool) -> int:
+        notes, size = self._notes.read()
+        if not notes:
+            return 0
+        seeded = waiting = 0
+        for note in notes:
+            if wait and not await self._is_complete(note.created_us):
+                waiting += 1
+                continue
+            seeded += self._desk.seed(note, None, await ledger_rows(self._ledger, note))
+        if not waiting:
+            self._notes.clear(size)
+        if seeded:
+            logger.info("counters seeded from the ledger", extra={"counters": seeded})
+        return seeded
