@@ -50,6 +50,13 @@ class LoginThrottle:
             self._addresses.failed(address, now_us)
         return wait
 
+    def admit_address(self, address: str, now_us: int) -> int:
+        """The same for an attempt that names no account."""
+        wait = self._addresses.wait_us(address, now_us)
+        if wait == 0:
+            self._addresses.failed(address, now_us)
+        return wait
+
     def succeeded(self, account: str) -> None:
         """The password was right: the account starts anew; the address keeps its count (it may be a guesser's too)."""
         self._accounts.succeeded(account)

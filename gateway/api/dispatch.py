@@ -1,0 +1,176 @@
+"""The way of a request through the API: route, address, permission, input, repeat, handler, answer."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from gateway.accounts.refused import AccountError
+from gateway.api.admission import Admission, client_address
+from gateway.api.authentication import admit
+from gateway.api.kept import HEADER as IDEMPOTENCY_KEY
+from gateway.api.kept import Finished, Keeper
+from gateway.api.operation import Anyone, Call, Operation, Reply, SelfKey
+from gateway.api.problems import CODES, NOT_FOUND, ApiError, FieldError
+from gateway.api.reading import parse_body, parse_query, read_body
+from gateway.api.routing import Routes
+from gateway.api.services import ApiServices
+from gateway.errors import StoreUnavailable
+from gateway.storage.engine import Conflict
+from gateway.storage.values import BadCursor
+
+PREFIX = "/api/v1"
+PORTAL = web.RequestKey("portal_listener", bool)
+"""Set on requests that came in by ``server.portal``."""
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """All operations behind one address."""
+
+    def __init__(self, services: ApiServices, operations: Sequence[Operation]) -> None:
+        self._services = services
+        self._routes = Routes(operations)
+        self._admission = Admission()
+        self._keeper = Keeper(services.secret)
+        self._changing = asyncio.Lock()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, whatever happens."""
+        try:
+            return _sent(request, await self._answer(request))
+        except ApiError as error:
+            return problem(error)
+        except AccountError as error:
+            return problem(_from_account(error))
+        except BadCursor as error:
+            return problem(ApiError("invalid", errors=(FieldError("after", str(error)),)))
+        except Conflict as error:
+            logger.info("refused by the store", extra={"reason": str(error)})
+            return problem(ApiError("already_exists"))
+        except StoreUnavailable as error:
+            logger.warning("the API met an unavailable store", extra={"path": request.path, "error": str(error)})
+            return problem(ApiError("unavailable", headers={"Retry-After": "2"}))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("an operation failed", extra={"path": request.path})
+            return problem(ApiError("internal"))
+
+    async def _answer(self, request: web.Request) -> Finished:
+        services = self._services
+        address = client_address(request, services.snapshot().server.trusted_proxies)
+        operation, params = self._routes.find(request.method, request.rel_url.raw_path.removeprefix(PREFIX))
+        call = Call(services, request, address, params)
+        await self._admit(operation, call)
+        if operation.request is not None or operation.raw_body:
+            call.raw = await read_body(request, operation.max_body, operation.media_types)
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        if key is None or not operation.keeps_answers:
+            return await self._perform(operation, call)
+        replayed = await self._keeper.begin(operation, call, key)
+        if replayed is not None:
+            return Finished(replayed.status, replayed.headers | {"Idempotent-Replayed": "true"}, replayed.body)
+        return await self._once(operation, call, key)
+
+    async def _admit(self, operation: Operation, call: Call) -> None:
+        """Rate and permission. Failed credentials and open operations count for the address, others for the person."""
+        now, by_address = call.now_us, f"address {call.address}"
+        self._admission.check(by_address, now)
+        try:
+            await admit(operation, call, portal=call.request.get(PORTAL, False))
+        except ApiError as error:
+            if error.code == "unauthenticated":
+                self._admission.take(by_address, now)
+            raise
+        if isinstance(operation.permission, Anyone):
+            self._admission.take(by_address, now)
+        elif isinstance(operation.permission, SelfKey) and call.principal is not None:
+            self._admission.take(f"key {call.principal.tenant.id} {call.principal.key.id}", now)
+        else:
+            self._admission.take(f"user {call.user.id}", now)
+
+    async def _once(self, operation: Operation, call: Call, key: str) -> Finished:
+        """Perform, and keep the answer for repeats, refusals too."""
+        try:
+            answer = await self._perform(operation, call)
+        except (ApiError, AccountError) as error:
+            refusal = error if isinstance(error, ApiError) else _from_account(error)
+            answer = Finished(refusal.status, {**refusal.headers, **PROBLEM}, _json(refusal.document()))
+        except BaseException:
+            await self._keeper.finish(call, key, Finished(500, {}, b""))
+            raise
+        await self._keeper.finish(call, key, answer)
+        return answer
+
+    async def _perform(self, operation: Operation, call: Call) -> Finished:
+        if operation.query is not None:
+            call.query_model = parse_query(call.request, operation.query)
+        if operation.request is not None:
+            call.body_model = parse_body(call.raw, operation.request)
+        async with AsyncExitStack() as stack:
+            if operation.method in ("PATCH", "PUT", "DELETE") and "If-Match" in call.request.headers:
+                await stack.enter_async_context(self._changing)
+                await self._precondition(operation, call)
+            reply = await operation.handler(call)
+        return _finish(operation, call, reply)
+
+    async def _precondition(self, operation: Operation, call: Call) -> None:
+        """RFC 9110 §13.1.1: the resource is still the one that the caller has seen."""
+        reading = self._routes.reading(operation.path)
+        if reading is None:
+            return
+        seen = Call(call.services, call.request, call.address, call.params, call.actor, None, call.tenant_or_none)
+        tag = _finish(reading, seen, await reading.handler(seen), conditional=False).headers.get("ETag", "")
+        given = [part.strip() for part in call.request.headers["If-Match"].split(",")]
+        if "*" not in given and tag not in given:
+            raise ApiError("precondition_failed")
+
+
+PROBLEM = {"Content-Type": "application/problem+json"}
+
+
+def problem(error: ApiError) -> web.Response:
+    """A refusal on the wire."""
+    headers = {**error.headers, **PROBLEM, "Cache-Control": "no-store"}
+    return web.Response(status=error.status, body=_json(error.document()), headers=headers)
+
+
+def _from_account(error: AccountError) -> ApiError:
+    code = error.code if error.code in CODES else "invalid"
+    if code == "not_found":
+        return NOT_FOUND
+    field = getattr(error, "field", "")
+    return ApiError(code, str(error), (FieldError(field, str(error)),) if code == "invalid" else ())
+
+
+def _finish(operation: Operation, call: Call, reply: Reply, *, conditional: bool = True) -> Finished:
+    """The answer's bytes. One resource has an ETag; a reader that has it gets 304 (RFC 9110 §13.1.2)."""
+    status = reply.status or operation.status
+    if reply.raw is not None:
+        return Finished(status, {**reply.headers, "Content-Type": reply.media_type}, reply.raw)
+    if reply.body is None:
+        return Finished(status, dict(reply.headers), b"")
+    body = reply.body.model_dump_json(by_alias=True).encode()
+    headers = {**reply.headers, "Content-Type": "application/json"}
+    if operation.method == "GET":
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers["ETag"] = tag
+        known = [part.strip().removeprefix("W/") for part in call.request.headers.get("If-None-Match", "").split(",")]
+        if conditional and (tag in known or "*" in known):
+            return Finished(304, {"ETag": tag}, b"")
+    return Finished(status, headers, body)
+
+
+def _sent(request: web.Request, answer: Finished) -> web.Response:
+    headers = {"Cache-Control": "private, no-cache" if request.method in ("GET", "HEAD") else "no-store"}
+    body = b"" if answer.status in (204, 304) else answer.body
+    return web.Response(status=answer.status, body=body or None, headers=headers | answer.headers)
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()

@@ -1,0 +1,109 @@
+"""``/docs``: the OpenAPI document as a page that people read. No script, no outside resource."""
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import Any
+
+INTRO = """\
+<p>Log in, or make a personal token, and send it as <code>Authorization: Bearer …</code>. Amounts are texts with their
+currency, times are RFC 3339 in UTC, periods are half-open. Lists have <code>data</code> and <code>next</code>: pass
+<code>next</code> as <code>after</code>. Errors are <code>application/problem+json</code> with a stable
+<code>code</code>. The same POST with the same <code>Idempotency-Key</code> is done once.</p>
+<pre><code>B=%s/api/v1
+T=$(curl -s $B/auth/login -H 'Content-Type: application/json' \\
+  -d '{"email": "you@example.com", "password": "…"}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+curl -s $B/keys -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{"name": "server"}'
+curl -s $B/usage -H "Authorization: Bearer $T"</code></pre>
+<p>The whole as <a href="/api/v1/openapi.json">OpenAPI 3.1</a>.</p>"""
+
+
+def docs_page(document: dict[str, Any]) -> str:
+    """The page for an OpenAPI document."""
+    base = document["servers"][0]["url"].removesuffix("/api/v1")
+    groups = [(tag["name"], tag["description"], list(_of_tag(document, tag["name"]))) for tag in document["tags"]]
+    menu = "".join(f'<li><a href="#{name}">{escape(text)}</a></li>' for name, text, _ in groups)
+    parts = "".join(
+        f'<section id="{name}"><h2>{escape(text)}</h2>{"".join(operations)}</section>'
+        for name, text, operations in groups
+    )
+    schemas = "".join(_schema(name, one) for name, one in sorted(document["components"]["schemas"].items()))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>API</title>'
+        '<link rel="stylesheet" href="/static/docs.css"></head><body><main><h1>API</h1>'
+        f'{INTRO % escape(base)}<nav aria-label="Parts"><ul>{menu}<li><a href="#schemas">Bodies</a></li></ul></nav>'
+        f'{parts}<section id="schemas"><h2>Bodies</h2>{schemas}</section></main></body></html>'
+    )
+
+
+def _of_tag(document: dict[str, Any], tag: str) -> Iterator[str]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if tag in operation["tags"]:
+                yield _operation(method.upper(), path, operation)
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    rows = [
+        (escape(one["name"]), escape(one["in"]), _kind(one["schema"]) + (" · needed" if one["required"] else ""))
+        for one in operation["parameters"]
+    ]
+    parameters = _table(("Parameter", "In", ""), rows) if rows else ""
+    body = operation.get("requestBody", {}).get("content", {})
+    sends = f"<p>Send {_kind(next(iter(body.values()))['schema'])}.</p>" if body else ""
+    answers = _table(
+        ("Status", "", ""),
+        [(status, _content(one), _text(one["description"])) for status, one in operation["responses"].items()],
+    )
+    permission = operation.get("x-permission")
+    needs = f"<p>Needs <code>{escape(permission)}</code>.</p>" if permission else ""
+    name = escape(operation["operationId"])
+    return (
+        f'<article id="{name}"><h3><code>{method} {escape(path)}</code></h3><p>{escape(operation["summary"])}</p>'
+        f"{needs}{sends}{parameters}<details><summary>Answers</summary>{answers}</details></article>"
+    )
+
+
+def _content(response: dict[str, Any]) -> str:
+    content = response.get("content", {})
+    return _kind(next(iter(content.values()))["schema"]) if content else ""
+
+
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = [
+        (f"<code>{escape(field)}</code>", _kind(one), "needed" if field in required else "")
+        for field, one in schema.get("properties", {}).items()
+    ]
+    text = _text(schema.get("description", ""))
+    fields = _table(("Field", "", ""), rows)
+    return f'<article id="schema-{escape(name)}"><h3>{escape(name)}</h3><p>{text}</p>{fields}</article>'
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        return f'<a href="#schema-{name}">{name}</a>'
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return " · ".join(f"<code>{escape(str(one) or '(empty)')}</code>" for one in schema["enum"])
+    if "const" in schema:
+        return f"<code>{escape(str(schema['const']))}</code>"
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    if "additionalProperties" in schema and isinstance(schema["additionalProperties"], dict):
+        return f"map to {_kind(schema['additionalProperties'])}"
+    return escape(str(schema.get("format") or schema.get("type") or "anything"))
+
+
+def _text(text: str) -> str:
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
+
+
+def _table(heading: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{one}</th>" for one in heading)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
