@@ -12,6 +12,7 @@ from gateway.config.fields import split_address
 from gateway.config.nearest import hint
 from gateway.config.price_schema import BasePrice, FlatPrice
 from gateway.config.schema import Document, PlanBlock, TenantBlock
+from gateway.config.traffic import check_traffic
 from gateway.config.yaml_tree import FieldPath, dotted
 from gateway.routing.conflicts import find_conflicts
 
@@ -51,6 +52,7 @@ def cross_check(document: Document, known: Known, folder: Path) -> Iterator[Prob
     yield from _shared_store(document)
     yield from _plugins(document, folder)
     yield from _routes(document, known)
+    yield from check_traffic(document, folder)
     for name, plan in document.plans.items():
         yield from _plan(name, plan, document.billing.currency, known)
     yield from _tenants(document, known)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.config import snapshot as compiled
+from gateway.config import traffic
 from gateway.config.defaults import with_defaults
 from gateway.config.fields import split_address, split_http_url
 from gateway.config.limit_schema import LimitOverride, compile_limits
@@ -42,6 +43,8 @@ def compile_document(document: Document, source: dict[str, object], folder: Path
             workers=server.workers,
             trusted_proxies=tuple(server.trusted_proxies),
             metrics_allow=tuple(server.metrics_allow),
+            tls=traffic.listener_tls(server.tls, folder),
+            clients=traffic.client_settings(server.clients),
         ),
         spool=SpoolSettings(
             document.spool.fsync, document.spool.on_error, document.spool.max_size, document.spool.keep
@@ -49,8 +52,8 @@ def compile_document(document: Document, source: dict[str, object], folder: Path
         headers=document.headers,
         address_mode=document.calls.address,
         plugins=tuple(folder / plugin for plugin in document.plugins),
-        upstreams=_upstreams(document),
-        routes=compile_routes(document),
+        upstreams=_upstreams(document, folder),
+        routes=compile_routes(document, folder),
         plans={
             name: PlanLimits(name, plan_version(name, source), compile_limits(plan.limits))
             for name, plan in document.plans.items()
@@ -71,9 +74,9 @@ def plan_version(name: str, source: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def compile_routes(document: Document) -> tuple[Route, ...]:
+def compile_routes(document: Document, folder: Path = Path()) -> tuple[Route, ...]:
     """All routes; each names an upstream that exists."""
-    upstreams = _upstreams(document)
+    upstreams = _upstreams(document, folder)
     return tuple(_route(name, block, upstreams[block.upstream]) for name, block in document.routes.items())
 
 
@@ -81,13 +84,17 @@ def _address(text: str) -> compiled.Address:
     return compiled.Address(*split_address(text))
 
 
-def _upstreams(document: Document) -> dict[str, Upstream]:
-    return {name: _upstream(name, block) for name, block in document.upstreams.items()}
+def _upstreams(document: Document, folder: Path) -> dict[str, Upstream]:
+    return {name: _upstream(name, block, folder) for name, block in document.upstreams.items()}
 
 
-def _upstream(name: str, block: UpstreamBlock) -> Upstream:
-    targets = tuple(Target(*split_http_url(target.url), target.weight) for target in block.targets)
-    return Upstream(name, targets, block.connect_timeout, block.read_timeout)
+def _upstream(name: str, block: UpstreamBlock, folder: Path) -> Upstream:
+    tls = traffic.upstream_tls(block.tls, folder)
+    targets = tuple(Target(*split_http_url(target.url), target.weight, tls) for target in block.targets)
+    return Upstream(
+        name, targets, block.connect_timeout, block.read_timeout, traffic.health(block.health), block.balance,
+        traffic.ejection(block.eject),
+    )  # fmt: skip
 
 
 def _route(name: str, block: RouteBlock, upstream: Upstream) -> Route:
@@ -105,6 +112,15 @@ def _route(name: str, block: RouteBlock, upstream: Upstream) -> Route:
         billable=tuple(block.billable),
         host=block.host,
         query_key=block.query_key or "",
+        rewrite_prefix=block.rewrite_prefix,
+        connect_timeout_us=block.connect_timeout,
+        read_timeout_us=block.read_timeout,
+        tunnel_idle_us=block.tunnel_idle,
+        request_headers=traffic.header_rules(block.request_headers),
+        response_headers=traffic.header_rules(block.response_headers),
+        cors=traffic.cors(block.cors),
+        allow=tuple(block.addresses.allow),
+        deny=tuple(block.addresses.deny),
         options={} if block.max_body is None else {"max_body": block.max_body},
     )
 

@@ -12,6 +12,8 @@ DEFAULTS: dict[str, object] = {
         "workers": 1,
         "trusted_proxies": [],
         "metrics_allow": ["127.0.0.0/8"],
+        "tls": None,
+        "clients": {},
     },
     "data_dir": "data",
     "store": {"url": "sqlite:///data/gateway.db"},

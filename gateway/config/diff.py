@@ -10,6 +10,8 @@ RESTART = (
     ("server", "control"),
     ("server", "portal"),
     ("server", "workers"),
+    ("server", "tls"),
+    ("server", "clients"),
     ("data_dir",),
     ("store", "url"),
     ("counters", "url"),

@@ -38,6 +38,18 @@ from gateway.config.fields import (
 from gateway.config.limit_schema import LimitBlock, LimitOverride
 from gateway.config.price_schema import Currency, PriceModel
 from gateway.config.redis_url import parse_redis_url
+from gateway.config.traffic_schema import (
+    AddressesBlock,
+    Balance,
+    ClientsBlock,
+    CorsBlock,
+    EjectBlock,
+    HeadersBlock,
+    HealthBlock,
+    ListenerTlsBlock,
+    PathPrefix,
+    UpstreamTlsBlock,
+)
 from gateway.routing.route import UnitSource
 
 _STORE_FILE = re.compile(r"sqlite:///.+")
@@ -74,6 +86,8 @@ class ServerBlock(Strict):
     workers: Annotated[int, Field(ge=1, le=64)]
     trusted_proxies: list[Network]
     metrics_allow: list[Network]
+    tls: ListenerTlsBlock | None = None
+    clients: ClientsBlock = ClientsBlock()
 
 
 class StoreBlock(Strict):
@@ -112,6 +126,10 @@ class UpstreamBlock(Strict):
     targets: Annotated[list[Annotated[TargetBlock, BeforeValidator(_target)]], Field(min_length=1)]
     connect_timeout: DurationUs = 2_000_000
     read_timeout: DurationUs = 30_000_000
+    balance: Balance = "round_robin"
+    eject: EjectBlock = EjectBlock()
+    health: HealthBlock | None = None
+    tls: UpstreamTlsBlock | None = None
 
 
 class MatchBlock(Strict):
@@ -167,6 +185,14 @@ class RouteBlock(Strict):
     host: Literal["client", "upstream"] = "client"
     query_key: Token | None = None
     max_body: SizeBytes | None = None
+    rewrite_prefix: PathPrefix | None = None
+    connect_timeout: DurationUs | None = None
+    read_timeout: DurationUs | None = None
+    tunnel_idle: DurationUs = 3_600_000_000
+    request_headers: HeadersBlock = HeadersBlock()
+    response_headers: HeadersBlock = HeadersBlock()
+    cors: CorsBlock | None = None
+    addresses: AddressesBlock = AddressesBlock()
 
 
 class PlanBlock(Strict):

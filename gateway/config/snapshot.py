@@ -20,6 +20,29 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """The data plane's certificate chain and key."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """The ``server.clients`` block: bytes, microseconds, and connections per worker; None means no limit."""
+
+    max_head: int = 32 * 1024
+    max_target: int = 8 * 1024
+    max_body: int | None = None
+    head_timeout_us: int = 10_000_000
+    body_timeout_us: int = 30_000_000
+    write_timeout_us: int = 60_000_000
+    idle_timeout_us: int = 75_000_000
+    max_per_address: int | None = None
+    max_idle: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """The ``server`` block."""
 
@@ -30,6 +53,8 @@ class ServerSettings:
     workers: int
     trusted_proxies: tuple[str, ...]
     metrics_allow: tuple[str, ...]
+    tls: ListenerTls | None = None
+    clients: ClientSettings = ClientSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,32 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderRules:
+    """Changes to a message's fields: lower-case names to take out, and names that get one value."""
+
+    remove: frozenset[str] = frozenset()
+    set: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """What browsers on other origins may do. ``headers`` None: whatever they ask for."""
+
+    origins: tuple[str, ...]
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+    headers: tuple[str, ...] | None = None
+    expose: tuple[str, ...] = ()
+    credentials: bool = False
+    max_age_us: int = 600_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One route. ``paths`` keep the configuration's form: ``/x`` prefix, ``=/x`` exact, ``/x/{id}`` template.
 
-    ``billable`` holds status patterns such as ``"2xx"`` or ``"101"``. ``methods`` and ``hosts`` empty mean any.
+    ``rewrite_prefix`` takes the place of the matched prefix. Timeouts of None are the upstream's. ``allow`` and
+    ``deny`` are networks of callers. ``billable`` holds status patterns such as ``"2xx"`` or ``"101"``. ``methods`` and
+    ``hosts`` empty mean any.
     """
 
     name: str
@@ -102,4 +124,13 @@ class Route:
     billable: tuple[str, ...] = ("101", "2xx", "3xx", "4xx")
     host: Literal["client", "upstream"] = "client"
     query_key: str = ""
+    rewrite_prefix: str | None = None
+    connect_timeout_us: int | None = None
+    read_timeout_us: int | None = None
+    tunnel_idle_us: int = 3_600_000_000
+    request_headers: HeaderRules = HeaderRules()
+    response_headers: HeaderRules = HeaderRules()
+    cors: Cors | None = None
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
     options: dict[str, object] = field(default_factory=dict)
