@@ -76,6 +76,7 @@ class Bench:
         kept = UpstreamConnection(pool, loop, 65536)
         kept.connection_made(FakeTransport(lambda data: loop.call_soon(kept.data_received, ANSWER)))
         kept.used = 1
+        kept.keep_until = float("inf")
         pool.keep(kept)
         done = asyncio.Event()
         left = count

@@ -10,6 +10,7 @@ from gateway.http.body import Framing, declared_length, is_chunked
 from gateway.http.errors import MessageError
 from gateway.http.fields import LOWER, TOKEN, Pairs, list_items, parse_fields
 from gateway.http.target import check_host, host_name, origin_form
+from gateway.http.variant import CredentialPlace, place_of
 
 _LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])").fullmatch
 _MEANINGFUL = frozenset(
@@ -30,6 +31,7 @@ class RequestFields:
         "connection",
         "digest",
         "expects_continue",
+        "forward_hides",
         "forward_key",
         "forward_value",
         "host",
@@ -37,6 +39,7 @@ class RequestFields:
         "known",
         "length",
         "pairs",
+        "places",
         "section",
         "upgrade",
     )
@@ -67,6 +70,29 @@ class RequestFields:
         self.digest: bytes | None = None  # of the credential in it, once it was looked for
         self.forward_key: object = None
         self.forward_value = b""
+        self.forward_hides = False  # the credential does not show in it
+        self.places: tuple[CredentialPlace | None, ...] = ()  # one, once it was looked for
+
+    def follow(self, section: bytes) -> "RequestFields":
+        """The fields of the connection's next request: parsed, or these with another credential."""
+        if not self.places:
+            self.places = (place_of(self.section, [name for name, _ in self.pairs]),)
+        place = self.places[0]
+        if place is None or place.credential_of(section) is None:
+            return RequestFields(section)
+        other = RequestFields.__new__(RequestFields)
+        raw = place.raw(section)
+        other.host, other.hostname, other.length, other.chunked = self.host, self.hostname, self.length, self.chunked
+        other.connection, other.upgrade, other.expects_continue = self.connection, self.upgrade, self.expects_continue
+        other.places, other.forward_hides = self.places, self.forward_hides
+        other.forward_key = self.forward_key if self.forward_hides else None
+        other.forward_value = self.forward_value
+        other.section = section
+        other.pairs = self.pairs.copy()
+        other.pairs[place.index] = (self.pairs[place.index][0], raw)
+        other.known = {**self.known, place.name: [raw.strip(b" \t")]}
+        other.digest = None
+        return other
 
     def all(self, name: bytes) -> list[bytes]:
         """Values of one of the fields that mean something to a gateway, blanks removed."""

@@ -184,8 +184,10 @@ class ClientConnection(asyncio.Protocol):
             raise MessageError("request line too long", 414, "uri_too_long")
         section = data[line_end + 2 : end - 2]
         fields = self._fields
-        if fields is None or fields.section != section:
+        if fields is None:
             fields = self._fields = RequestFields(section)
+        elif fields.section != section:
+            fields = self._fields = fields.follow(section)
         request = Request(data[:line_end], fields)
         if request.framing is Framing.NONE and self._no_body is not None:
             body = self._no_body

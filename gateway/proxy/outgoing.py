@@ -25,6 +25,7 @@ def request_head(
     else:
         section = _section(request, plan, pool, bound, peer, trusted)
         fields.forward_key, fields.forward_value = key, section
+        fields.forward_hides = bound is not None and not plan.query_key
     if plan.request_hooks:
         section = _hooked(section, request, plan, bound)
     return b"%b %b HTTP/1.1\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (

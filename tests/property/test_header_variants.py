@@ -1,0 +1,59 @@
+"""A section that follows another with only its credential changed is read as if it were parsed anew."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.http.errors import MessageError
+from gateway.http.request import RequestFields
+
+NAMES = ("X-API-Key", "x-api-key", "Authorization", "Host", "Accept", "X-Api-Key2", "Cookie")
+VALUES = (
+    "gk_live_a",
+    "Bearer abc",
+    "bearer  x",
+    "Basic abc",
+    "a b",
+    "",
+    "1",
+    "x" * 30,
+    "a\r\nHost: evil",
+    "gk_test_\x00",
+)
+BLANKS = ("", " ", "\t", "  ")
+lines = st.tuples(st.sampled_from(NAMES), st.sampled_from(BLANKS), st.sampled_from(VALUES), st.sampled_from(BLANKS))
+
+
+def section_of(fields: list[tuple[str, str, str, str]]) -> bytes:
+    return "".join(f"{name}:{before}{value}{after}\r\n" for name, before, value, after in fields).encode()
+
+
+def read(parse, section: bytes) -> object:
+    """All that is known of a section, or why it is refused."""
+    try:
+        fields = parse(section)
+    except MessageError as error:
+        return error.detail
+    hidden = {"places", "forward_key", "forward_value", "forward_hides"}
+    return {name: getattr(fields, name) for name in RequestFields.__slots__ if name not in hidden}
+
+
+@given(st.lists(lines, max_size=4), st.lists(lines, max_size=4), st.integers(0, 3), st.sampled_from(VALUES))
+def test_following_is_parsing(fields, others, index, value):
+    try:
+        first = RequestFields(section_of(fields))
+    except MessageError:
+        return
+    changed = [(*line[:2], value, line[3]) if place == index else line for place, line in enumerate(fields)]
+    for second in (section_of(changed), section_of(others)):
+        assert read(first.follow, second) == read(RequestFields, second)
+
+
+def test_what_was_composed_stays_only_when_it_hides_the_credential():
+    first = RequestFields(b"Host: a\r\nX-API-Key: one\r\n")
+    first.forward_key, first.forward_value = "key", b"Host: a\r\n"
+    assert first.follow(b"Host: a\r\nX-API-Key: two\r\n").forward_key is None
+    first.forward_hides = True
+    again = first.follow(b"Host: a\r\nX-API-Key: two-and-more\r\n")
+    assert (again.forward_key, again.forward_value) == ("key", b"Host: a\r\n")
+    assert again.digest is None
+    assert first.follow(b"Host: b\r\nX-API-Key: two\r\n").forward_key is None
