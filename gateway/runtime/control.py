@@ -13,16 +13,19 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from gateway.accounts.key_book import KeyBook
+from gateway.accounts.people import link_url
 from gateway.accounts.secret_file import load_secret
+from gateway.api.app import api_routes
 from gateway.api.health import Readiness, health_routes
 from gateway.api.metrics import GatewayCollector, Published, metrics_routes
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError
 from gateway.runtime import paths
+from gateway.runtime.account_desks import account_desks
+from gateway.runtime.api_services import api_services, portal_guard
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
-from gateway.runtime.jobs import start_jobs
 from gateway.runtime.counting import CounterDesk, open_desk
+from gateway.runtime.jobs import start_jobs
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
 from gateway.runtime.owner_files import OwnerFiles
@@ -35,11 +38,13 @@ from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.ui.app import build_ui
 from gateway.ui.bill import estimate_bill
+from gateway.ui.keys import THROTTLE
 from gateway.ui.services import UiServices
 
 logger = logging.getLogger(__name__)
 
 FEED_INTERVAL = 0.1
+MAIL_INTERVAL = 1.0
 FRESH_SECONDS = 3.0
 SHUTDOWN = 2.0
 
@@ -73,11 +78,14 @@ class Control:
             await web.SockSite(runner, socket.socket(fileno=os.dup(descriptor))).start()
         polling = asyncio.create_task(every(FEED_INTERVAL, self._poll), name="state feed")
         jobs = start_jobs(store, lambda: self._feed.snapshot, SystemClock())
+        mail = asyncio.create_task(every(MAIL_INTERVAL, self._smtp.run_once), name="mail")
+        await self._invite_first_admin()
         say_ready(self._spec)
         await stop.wait()
         polling.cancel()
         jobs.cancel()
-        await asyncio.gather(polling, jobs, return_exceptions=True)
+        mail.cancel()
+        await asyncio.gather(polling, jobs, mail, return_exceptions=True)
         await runner.cleanup()
         await store.close()
         counters.close()
@@ -88,23 +96,51 @@ class Control:
         accounts = snapshot.source.get("accounts")
         configured = str(accounts.get("secret") or "") if isinstance(accounts, dict) else ""
         owner_files = OwnerFiles(Path(self._spec.config_path), os.environ)
+        secret = load_secret(self._spec.data, configured)
+        limits = limit_reader(counters, lambda: self._feed.snapshot)
+        desks = account_desks(store, clock, lambda: self._feed.snapshot, self._spec.data, self._applied, owner_files)
+        self._smtp, self._accounts = desks.smtp, desks.accounts
         app = build_ui(
             UiServices(
                 store=store,
                 snapshot=lambda: self._feed.snapshot,
                 clock=clock,
-                secret=load_secret(self._spec.data, configured),
+                secret=secret,
                 estimate=estimate_bill,
-                keys=KeyBook(store, clock, self._applied, owner_files),
+                accounts=desks.accounts,
+                registration=desks.registration,
+                team=desks.team,
+                keys=desks.keys,
                 managed_by=owner_files,
-                limit_states=limit_reader(counters, lambda: self._feed.snapshot),
+                limit_states=limits,
                 try_call=Trier(lambda: self._feed.snapshot),
             )
         )
+        app[THROTTLE] = desks.throttle
+        app.middlewares.append(portal_guard(self._portal_port()))
+        api = api_services(
+            store, clock, lambda: self._feed.snapshot, desks, secret, limits, lambda: self._feed.state, self._applied,
+            owner_files,
+        )  # fmt: skip
+        app.add_routes(api_routes(api))
         collector = GatewayCollector(self._workers, self._shipper)
         app.add_routes(health_routes(lambda: self._readiness(store)))
         app.add_routes(metrics_routes(collector, lambda: self._feed.snapshot.server.metrics_allow))
         return app
+
+    def _portal_port(self) -> int | None:
+        """The port of the listener for tenants, if there is one: the supervisor hands it over second."""
+        if len(self._spec.listen) < 2:
+            return None
+        with socket.socket(fileno=os.dup(self._spec.listen[1])) as listener:
+            return int(listener.getsockname()[1])
+
+    async def _invite_first_admin(self) -> None:
+        """Log a link for whoever started the gateway, as long as nobody administers it: the log is theirs alone."""
+        token = await self._accounts.first_admin_token()
+        if token is not None:
+            link = link_url(self._feed.snapshot.server.public_url, token)
+            logger.warning("nobody administers this gateway: this link, once within an hour", extra={"link": link})
 
     async def _applied(self, sequence: int) -> bool:
         """Wait until the local workers serve by a change, without holding up the loop."""
