@@ -10,7 +10,7 @@ from typing import TypeVar
 from gateway.cli.common import EXIT_USAGE, fail
 from gateway.clock import SystemClock
 from gateway.config.loader import load
-from gateway.invoicing.desk import Desk
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.invoicing.verifying import Verification
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import open_store
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 PAGE = 500
 
 
-def at_desk(config: Path, work: Callable[[Desk], Awaitable[Result]]) -> Result:
+def at_desk(config: Path, work: Callable[[BillingDesk], Awaitable[Result]]) -> Result:
     """Do ``work`` at a desk over the configuration's store. Tenants of the files are taken into the store first."""
 
     async def run() -> Result:
@@ -28,14 +28,14 @@ def at_desk(config: Path, work: Callable[[Desk], Awaitable[Result]]) -> Result:
         clock = SystemClock()
         try:
             await store.tenants.sync_yaml(PLATFORM, list(snapshot.tenants.values()), snapshot.keys, clock.now())
-            return await work(Desk(store, lambda: snapshot, clock))
+            return await work(BillingDesk(store, lambda: snapshot, clock))
         finally:
             await store.close()
 
     return asyncio.run(run())
 
 
-async def verify_all(desk: Desk, invoice: str) -> list[Verification]:
+async def verify_all(desk: BillingDesk, invoice: str) -> list[Verification]:
     """One invoice, or every one that is final."""
     if invoice:
         return [await desk.verify(PLATFORM, invoice)]

@@ -25,6 +25,7 @@ class TenantFacts:
     plan: str
     status: str
     status_reason: str
+    source: str = "store"
 
 
 @dataclass(frozen=True)

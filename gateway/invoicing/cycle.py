@@ -45,11 +45,12 @@ def plan_of(account: Account, phase: PhaseRow, context: Context) -> Plan:
 def next_phase(account: Account, at_us: int, context: Context) -> PhaseRow:
     """By which prices the period from ``at_us`` is served: a change that waited, the newest version, or as before."""
     phase = account.phase(at_us)
-    change = account.row.change
+    renews = phase.cycle == "month" or account.schedule.renews(_month(account, at_us))
+    change = account.row.change if renews else None
     if change is not None:
         plan, cycle, quantity = change["plan"], change["cycle"], change["quantity"]
         phase = replace(phase, start_us=at_us, plan=plan, cycle=cycle, quantity=quantity)
-    elif account.row.pinned or (phase.cycle == "year" and not account.schedule.renews(_month(account, at_us))):
+    elif account.row.pinned or not renews:
         return phase
     newest = context.catalogue.newest(context.settings.key(phase.plan, account.row.tenant), at_us)
     if newest is None or (change is None and newest.version == phase.version):

@@ -1,32 +1,27 @@
 """The desk: everything that is done about invoices, for the job, the commands, the API and the pages."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from gateway.clock import Clock
-from gateway.config.snapshot import Snapshot
 from gateway.errors import GatewayError
 from gateway.invoicing.account import Account
-from gateway.invoicing.catalogue import publish
 from gateway.invoicing.composing import Composed
 from gateway.invoicing.cycle import Context, cycle_items
-from gateway.invoicing.loading import living_subscription, load_account, load_accounts
+from gateway.invoicing.loading import load_account, load_accounts
 from gateway.invoicing.making import Making, put_invoice
-from gateway.invoicing.outcome import Fault, Outcome, no_fault, write_outcomes
-from gateway.invoicing.settings import BillingSettings
+from gateway.invoicing.office import InvoiceError, Office
+from gateway.invoicing.outcome import Outcome
 from gateway.invoicing.steps import Now, compose_for, finalize_draft, next_step, take_step
 from gateway.invoicing.subscribing import adopt
 from gateway.invoicing.verifying import Verification, verify_invoice
 from gateway.period import Period, from_us, to_us
 from gateway.storage import billing_schema as schema
-from gateway.storage.billing import Books
 from gateway.storage.billing_rows import Moved
 from gateway.storage.billing_values import InvoiceRow, LineRow, SubscriptionRow
 from gateway.storage.engine import Conflict
 from gateway.storage.ports import PLATFORM, Scope
-from gateway.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +29,6 @@ BATCH = 100
 """Subscriptions to a transaction."""
 
 JOB = "billing job"
-
-
-class InvoiceError(GatewayError):
-    """What was asked of an invoice cannot be; the message says why and is fit to be shown."""
 
 
 @dataclass
@@ -51,29 +42,17 @@ class RunReport:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-class Desk:
-    """Over one store and the newest configuration. Every method may run in several processes at once."""
-
-    def __init__(self, store: Store, snapshot: Callable[[], Snapshot], clock: Clock, fault: Fault = no_fault) -> None:
-        self._store = store
-        self._billing = store.billing
-        self._snapshot = snapshot
-        self._clock = clock
-        self._fault = fault
-
-    async def context(self, now_us: int | None = None) -> Context:
-        """The configuration's terms and the catalog, which learns new prices here."""
-        settings = BillingSettings.of(self._snapshot())
-        return Context(await publish(self._billing, settings, now_us or self._clock.now()), settings)
+class Desk(Office):
+    """Making, reading and verifying invoices."""
 
     async def run(self, actor: str = JOB, at_us: int | None = None) -> RunReport:
         """Do all that is due, up to now: begin, close, finalize, mark overdue. Running it again changes nothing."""
-        now = Now(at_us or self._clock.now(), actor)
+        now = Now(at_us or self.clock.now(), actor)
         context = await self.context(now.us)
-        report = RunReport(begun=await adopt(self._billing, now, context))
+        report = RunReport(begun=await adopt(self.billing, now, context))
         given_up: set[str] = set()
         while True:
-            async with self._billing.read(PLATFORM) as books:
+            async with self.billing.read(PLATFORM) as books:
                 table = schema.subscriptions.c
                 where = (table.next_us <= now.us, table.id.not_in(given_up))
                 rows = await books.find(SubscriptionRow, *where, order=(table.next_us, table.id), limit=BATCH)
@@ -84,7 +63,7 @@ class Desk:
 
     async def advance(self, subscription: str, actor: str = JOB, at_us: int | None = None) -> RunReport:
         """All that is due to one subscription."""
-        now = Now(at_us or self._clock.now(), actor)
+        now = Now(at_us or self.clock.now(), actor)
         context, report = await self.context(now.us), RunReport()
         while not await self._advance([subscription], now, context, report):
             pass
@@ -97,11 +76,11 @@ class Desk:
 
         ``at`` within the cycle to look at. The same function makes the invoice.
         """
-        now_us = self._clock.now()
+        now_us = self.clock.now()
         context = await self.context(now_us)
-        await adopt(self._billing, Now(now_us, JOB), context)
-        async with self._billing.read(scope) as books:
-            account = await self._living(books, tenant)
+        await adopt(self.billing, Now(now_us, JOB), context)
+        async with self.billing.read(scope) as books:
+            account = await self.living(books, tenant)
             if plan:
                 account = on_plan(account, plan, context)
             cycle = self._cycle(account, at or from_us(now_us))
@@ -111,11 +90,11 @@ class Desk:
 
     async def calculate(self, scope: Scope, tenant: str, actor: str) -> InvoiceRow:
         """Make or refresh the draft of the present cycle; it is never made final here."""
-        now = Now(self._clock.now(), actor)
+        now = Now(self.clock.now(), actor)
         await self.run(at_us=now.us)
         context = await self.context(now.us)
-        async with self._billing.read(PLATFORM) as books:
-            account = await self._living(books, tenant if scope.tenant is None else scope.tenant)
+        async with self.billing.read(PLATFORM) as books:
+            account = await self.living(books, tenant if scope.tenant is None else scope.tenant)
             if account.closed_draft is not None:
                 raise InvoiceError("the draft of the cycle before is not final yet; it is refreshed when it becomes so")
             cycle, watermark = self._cycle(account, from_us(now.us)), await books.watermark()
@@ -125,28 +104,28 @@ class Desk:
             made = put_invoice(
                 outcome, account, composed, account.draft, Making(context.settings, now.us, actor, after_us)
             )
-        await self._write([outcome], context)
+        await self.write([outcome], context)
         return made
 
     async def finalize(self, invoice: str, actor: str) -> InvoiceRow:
         """Make the draft of a closed cycle final before its grace is over."""
-        now = Now(self._clock.now(), actor)
+        now = Now(self.clock.now(), actor)
         context = await self.context(now.us)
-        async with self._billing.read(PLATFORM) as books:
-            row = await self._invoice(books, invoice)
+        async with self.billing.read(PLATFORM) as books:
+            row = await self.find(books, invoice)
             if row.state != "draft":
                 raise InvoiceError(f"{row.number or row.id} is {row.state}, not a draft")
             account = await load_account(books, row.subscription)
             if account is None or account.closed_draft is None:
                 raise InvoiceError(f"the period of {row.id} is not over yet")
             outcome = await finalize_draft(books, account, row, now, context)
-        await self._write([outcome], context)
+        await self.write([outcome], context)
         return outcome.final[0][1]
 
     async def verify(self, scope: Scope, invoice: str) -> Verification:
         """Rate an invoice again, from what is stored beside it and the ledger at its watermark."""
-        async with self._billing.read(scope) as books:
-            return await verify_invoice(books, await self._invoice(books, invoice))
+        async with self.billing.read(scope) as books:
+            return await verify_invoice(books, await self.find(books, invoice))
 
     async def invoices(
         self, scope: Scope, *, tenant: str = "", state: str = "", limit: int = 50, after: str | None = None
@@ -156,13 +135,13 @@ class Desk:
         where = [table.id < after] if after else []
         where += [table.tenant == tenant] if tenant else []
         where += [table.state == state] if state else []
-        async with self._billing.read(scope) as books:
+        async with self.billing.read(scope) as books:
             return await books.find(InvoiceRow, *where, order=(table.id.desc(),), limit=limit)
 
     async def invoice(self, scope: Scope, id: str) -> tuple[InvoiceRow, list[LineRow]]:
         """An invoice by its id or number, with its lines; raises ``InvoiceError`` when there is none in the scope."""
-        async with self._billing.read(scope) as books:
-            row = await self._invoice(books, id)
+        async with self.billing.read(scope) as books:
+            row = await self.find(books, id)
             table = schema.invoice_lines.c
             return row, await books.find(LineRow, table.invoice == row.id, order=(table.place,))
 
@@ -170,7 +149,7 @@ class Desk:
         """One step of each subscription; returns those that have nothing more to do, or cannot."""
         done: set[str] = set()
         outcomes: dict[str, Outcome] = {}
-        async with self._billing.read(PLATFORM) as books:
+        async with self.billing.read(PLATFORM) as books:
             rows = await books.find(SubscriptionRow, schema.subscriptions.c.id.in_(ids))
             for account in await load_accounts(books, rows):
                 step = next_step(account, now.us, context)
@@ -186,7 +165,7 @@ class Desk:
                     report.failed[account.row.id] = str(error)
                     done.add(account.row.id)
         try:
-            await self._write(list(outcomes.values()), context)
+            await self.write(list(outcomes.values()), context)
             _count(report, outcomes.values())
         except (Moved, Conflict):
             if len(outcomes) == 1:
@@ -195,25 +174,6 @@ class Desk:
                 for id in outcomes:
                     await self._advance([id], now, context, report)
         return done
-
-    async def _write(self, outcomes: Sequence[Outcome], context: Context) -> None:
-        if outcomes:
-            async with self._billing.write(PLATFORM) as books:
-                await write_outcomes(books, outcomes, context.settings.prefix, self._fault)
-            self._fault("after commit")
-
-    async def _invoice(self, books: Books, id: str) -> InvoiceRow:
-        table = schema.invoices.c
-        found = await books.one(InvoiceRow, (table.id == id) | (table.number == id))
-        if found is None:
-            raise InvoiceError(f"there is no invoice {id}")
-        return found
-
-    async def _living(self, books: Books, tenant: str) -> Account:
-        row = await living_subscription(books, tenant)
-        if row is None:
-            raise InvoiceError(f"tenant {tenant} has no subscription")
-        return (await load_accounts(books, [row]))[0]
 
     def _cycle(self, account: Account, at: datetime) -> Period:
         """The part of the month that holds ``at`` which the subscription serves."""

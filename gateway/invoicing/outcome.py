@@ -33,6 +33,7 @@ class Outcome:
     redrawn: list[str] = field(default_factory=list)
     drawn: list[tuple[CreditRow, str]] = field(default_factory=list)
     claimed: list[tuple[str, str]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
     audits: list[AuditEntry] = field(default_factory=list)
     tenants: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -86,6 +87,8 @@ async def _settle(books: Books, outcome: Outcome) -> None:
         waiting = (schema.pending_items.c.id == pending, schema.pending_items.c.invoice.is_(None))
         if await books.set(PendingRow, {"invoice": invoice}, *waiting) != 1:
             raise Moved(f"{pending} was taken by another process; try again")
+    for pending in outcome.released:
+        await books.set(PendingRow, {"invoice": None}, schema.pending_items.c.id == pending)
 
 
 def changes_of(old: SubscriptionRow, new: SubscriptionRow) -> dict[str, str]:

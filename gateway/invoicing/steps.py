@@ -149,7 +149,7 @@ def _begin(account: Account, now: Now, context: Context) -> Outcome:
     composed = compose_for(account, "start", period, [fees], 0, now.us, context)
     if composed.charged:
         made = put_invoice(outcome, account, composed, None, Making(context.settings, now.us, now.actor, now.us))
-        account = _owing(account, made)
+        account = owing(account, made)
     update(outcome, account, now, context, "subscription.begin", billed_until_us=begins_us)
     return outcome
 
@@ -174,7 +174,7 @@ async def _close(books: Books, account: Account, now: Now, context: Context) -> 
             changes |= {"plan": phase.plan, "version": phase.version, "cycle": phase.cycle}
             changes |= {"quantity": phase.quantity, "change": None}
             follow(outcome, account, phase.plan, phase.cycle)
-    update(outcome, _owing(account, made), now, context, "subscription.cycle", **changes)
+    update(outcome, owing(account, made), now, context, "subscription.cycle", **changes)
     return outcome
 
 
@@ -191,13 +191,13 @@ async def finalize_draft(books: Books, account: Account, draft: InvoiceRow, now:
     items = await cycle_items(books, account, period, watermark, context)
     composed = compose_for(account, "cycle", period, items, watermark, now.us, context)
     made = put_invoice(outcome, account, composed, draft, Making(context.settings, now.us, now.actor, now.us))
-    account = _owing(replace(account, draft=None), made)
+    account = owing(replace(account, draft=None), made)
     row = replace(account.row, next_us=account.wake_us(context.settings.suspend_after_us))
     outcome.replaced.append((account.row, row))
     return outcome
 
 
-def _owing(account: Account, made: InvoiceRow) -> Account:
+def owing(account: Account, made: InvoiceRow) -> Account:
     """The account once an invoice is open."""
     if made.state != "open" or made.due_us is None:
         return account

@@ -84,21 +84,22 @@ async def subscribe(billing: Billing, wish: Wish, now: Now, context: Context) ->
 
 
 async def adopt(billing: Billing, now: Now, context: Context) -> int:
-    """Begin the subscriptions of tenants that never had one; returns how many.
+    """Begin the subscriptions of tenants that are served without one; returns how many.
 
     Several processes may do this at once: the store holds one living subscription a tenant.
     """
     async with billing.read(PLATFORM) as books:
         found = await books.without_subscription()
     begun = 0
-    for tenant in found:
+    for tenant, had in found:
         terms = context.settings.terms(tenant["id"])
         wish = Wish(
             tenant=tenant["id"],
             plan=tenant["plan"],
             cycle=tenant["billing_cycle"],
             timezone=tenant["timezone"],
-            start=_start(terms.start, tenant["created_us"], tenant["timezone"]),
+            # Who comes back subscribes anew; what lies between was not served.
+            start=None if had else _start(terms.start, tenant["created_us"], tenant["timezone"]),
             anniversary=terms.anniversary,
             pinned=terms.pinned,
             quantity=terms.quantity,

@@ -1,15 +1,15 @@
 """The billing job: begins subscriptions, closes cycles, makes invoices final, marks what is overdue.
 
-It looks every minute at what is due, which is one indexed query; ten processes doing so make each invoice once.
+It looks every ten seconds at what is due, which is one indexed query; ten processes doing so make each invoice once.
 """
 
 import logging
 
-from gateway.invoicing.desk import Desk
+from gateway.invoicing.subscriptions import BillingDesk
 
 logger = logging.getLogger(__name__)
 
-INTERVAL = 60.0
+INTERVAL = 10.0
 
 
 class BillingJob:
@@ -17,7 +17,7 @@ class BillingJob:
 
     name = "billing"
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: BillingDesk) -> None:
         self._desk = desk
 
     async def run(self) -> None:

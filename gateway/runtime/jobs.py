@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
-from gateway.invoicing.desk import Desk
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.jobs import billing
 from gateway.jobs.scheduler import Scheduled, run_jobs
 from gateway.storage.store import Store
@@ -13,5 +13,5 @@ from gateway.storage.store import Store
 
 def start_jobs(store: Store, snapshot: Callable[[], Snapshot], clock: Clock) -> asyncio.Task[None]:
     """Start all jobs; the caller cancels the task and awaits it."""
-    jobs = [Scheduled(billing.BillingJob(Desk(store, snapshot, clock)), billing.INTERVAL)]
+    jobs = [Scheduled(billing.BillingJob(BillingDesk(store, snapshot, clock)), billing.INTERVAL)]
     return asyncio.create_task(run_jobs(jobs), name="jobs")

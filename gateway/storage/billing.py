@@ -68,7 +68,7 @@ class Books(BillingRows):
     async def watermarks(self, subscriptions: Sequence[str]) -> dict[str, int]:
         """Up to which posting the final invoices of the subscriptions' cycles have looked."""
         table = schema.invoices.c
-        cycle = (table.reason == "cycle", table.state.in_(("open", "paid", "uncollectible")))
+        cycle = (table.reason.in_(("cycle", "correction")), table.state.in_(("open", "paid", "uncollectible")))
         where = (within(self._scope, table.tenant), table.subscription.in_(subscriptions), *cycle)
         query = sa.select(table.subscription, sa.func.max(table.watermark)).where(*where).group_by(table.subscription)
         return {row[0]: int(row[1]) for row in await self.connection.execute(query)}
@@ -105,11 +105,13 @@ class Books(BillingRows):
         query = sa.select(tenants).where(within(self._scope, tenants.c.id), *where).order_by(tenants.c.id)
         return list((await self.connection.execute(query)).mappings())
 
-    async def without_subscription(self) -> list[sa.RowMapping]:
-        """Tenants that never had a subscription and are not closed."""
+    async def without_subscription(self) -> list[tuple[sa.RowMapping, bool]]:
+        """Tenants that are served without a living subscription, and whether they had one before."""
         platform_only(self._scope)
-        had = sa.exists().where(schema.subscriptions.c.tenant == tenants.c.id)
-        return await self.tenants(~had, tenants.c.status != "closed")
+        mine = sa.exists().where(schema.subscriptions.c.tenant == tenants.c.id)
+        living = mine.where(schema.subscriptions.c.state != "canceled")
+        had = {row["id"] for row in await self.tenants(~living, mine, tenants.c.status == "active")}
+        return [(row, row["id"] in had) for row in await self.tenants(~living, tenants.c.status == "active")]
 
 
 async def _watermark(connection: AsyncConnection) -> int:

@@ -10,7 +10,7 @@ from gateway.clock import ManualClock
 from gateway.config.compile import compile_snapshot
 from gateway.config.snapshot import Snapshot
 from gateway.ids import uuid7
-from gateway.invoicing.desk import Desk
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.period import to_us
@@ -54,7 +54,7 @@ class Bench:
 
     def __init__(self, store: Store, snapshot: Snapshot, clock: ManualClock, folder: Path) -> None:
         self.store, self.snapshot, self.clock, self.folder = store, snapshot, clock, folder
-        self.desk = Desk(store, lambda: self.snapshot, clock)
+        self.desk = BillingDesk(store, lambda: self.snapshot, clock)
         self._sequence = 0
 
     def configure(self, **sections: object) -> None:
