@@ -193,8 +193,10 @@ local function save(entry, counter, at)
     until_us = leaves_at(counter.window, entry[1])
     head = head .. struct.pack(CELLS, unpack(entry.cells, 1, 61))
   end
-  -- a second more than it counts: a clock that is set back must find it again
-  call('SET', entry.key, head, 'PX', string.format('%.0f', max(1, min(floor((until_us - at) / 1000), 4e12)) + 1000))
+  -- Longer than it counts: a clock that is set back must find it again, and a tenant's counter that is made anew
+  -- waits for the ledger's sum.
+  local more = counter.seeds and 86400000 or 1000
+  call('SET', entry.key, head, 'PX', string.format('%.0f', max(1, min(floor((until_us - at) / 1000), 4e12)) + more))
 end
 
 -- take `cost` at `at`: the entry is changed, not saved; room before it, whether it fits, reset, window, retry

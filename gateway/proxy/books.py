@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Mapping
 from gateway.errors import StoreUnavailable
 from gateway.hooks.events import Record, Refusal
 from gateway.metering.record import CallRecord, Flag
+from gateway.proxy.outage import LocalHold
 from gateway.proxy.plan import Bound, RoutePlan
 from gateway.proxy.services import ImmediateStore, Services
 from gateway.quotas.answer import limit_lines, refusal_code, retry_after, violated_policies
@@ -26,6 +27,7 @@ class Books:
         "_bound",
         "_held",
         "_late",
+        "_local",
         "_plan",
         "_services",
         "_slot",
@@ -46,6 +48,7 @@ class Books:
         self._amounts: Mapping[str, int] | None = None
         self._held = False
         self._late = False
+        self._local: LocalHold | None = None
         self._unmetered_ok = False
         self.waits = False
         self.record = record
@@ -111,11 +114,17 @@ class Books:
 
     def _undecided(self, error: StoreUnavailable) -> Refusal | None:
         services, record = self._services, self.record
-        policies = {request.counter.limit.on_store_error for request in self.reservation.requests}
-        if policies != {"open"}:
-            services.store_failed(error)
+        services.store_failed(error)
+        verdict = services.outage.decide(record.id, self.reservation)
+        if verdict.closed:
             self.close()
             return STORE_CLOSED
+        self.decision = verdict.decision
+        if verdict.decision is not None and not verdict.decision.admitted:
+            self.close()
+            return limit_refusal(verdict.decision)
+        self._local = verdict.hold
+        services.metrics.passed_by_policy += 1
         record.flags |= _STORE_OPEN
         record.at_us = services.counters.now()
         # Let pass by policy: the store holds nothing of this call, and a recovery gives nothing back.
@@ -139,11 +148,14 @@ class Books:
         if counted and bound is not None:
             record.quota_units = units
         sequence = self._append()
-        # A call that cost what it reserved leaves nothing to settle.
-        if self._held and not (counted and units is self._amounts and bound is not None and bound.binding.keeps):
+        if self._held:
             if services.immediate is None:
                 return self._finish_waiting(units, counted, sequence)
-            self._settle_now(services.immediate, units, counted)
+            # A call that cost what it reserved leaves nothing to settle.
+            if not (counted and units is self._amounts and bound is not None and bound.binding.keeps):
+                self._settle_now(services.immediate, units, counted)
+        elif record.flags & _STORE_OPEN:
+            return self._finish_waiting(units, counted, sequence)
         services.inflight.settled(self._slot)
         if services.synced is not None and sequence:
             return self._finish_synced(sequence)
@@ -190,7 +202,7 @@ class Books:
             record.not_billable = "interrupted"
             record.quota_units = {}
         services.spool.append(record)
-        if self._held:
+        if self._held or record.flags & _STORE_OPEN:
             await self._settle(record.quota_units, record.counted)
         services.inflight.settled(self._slot)
         self._late = False
@@ -202,6 +214,9 @@ class Books:
 
     async def _settle(self, units: Mapping[str, int], counted: bool) -> None:
         services, record = self._services, self.record
+        if not self._held:
+            await self._count_late(units, counted)
+            return
         if services.immediate is not None:
             self._settle_now(services.immediate, units, counted)
             return
@@ -211,6 +226,20 @@ class Books:
                 await services.counters.settle(record.id, record.at_us, self.reservation, actual)
             else:
                 await services.counters.release(record.id, record.at_us, self.reservation)
+        except StoreUnavailable as error:
+            self._not_settled(error)
+
+    async def _count_late(self, units: Mapping[str, int], counted: bool) -> None:
+        """A call that policy let pass: the host gives back what it held, the store counts it when it can."""
+        if self._bound is None:
+            return
+        services, record = self._services, self.record
+        actual = self._bound.binding.actual(self.reservation, units if counted else {})
+        try:
+            if self._local is not None:
+                self._local.settle(record.id, actual)
+            if counted:
+                await services.counters.count(record.id, record.at_us, self.reservation, actual)
         except StoreUnavailable as error:
             self._not_settled(error)
 

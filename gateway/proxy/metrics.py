@@ -38,6 +38,8 @@ class Metrics:
         """``upstream|url``: 1 for a target that takes calls, 0 for one that is ejected."""
         self.unmetered = 0
         """Calls served whose record the disk did not take (``spool.on_error: serve``)."""
+        self.passed_by_policy = 0
+        """Calls served while the counter store did not answer (``on_store_error``)."""
 
     def route(self, name: str) -> RouteMetrics:
         """The figures of a route, made when first asked for."""
@@ -73,4 +75,5 @@ class Metrics:
             "open_connections": self.open_connections,
             "targets": dict(self.targets),
             "unmetered": self.unmetered,
+            "passed_by_policy": self.passed_by_policy,
         }

@@ -12,6 +12,7 @@ from gateway.hooks.registry import Registry
 from gateway.metering.ports import UsageSpool
 from gateway.metering.record import CallRecord
 from gateway.proxy.metrics import Metrics
+from gateway.proxy.outage import LocalStore, Outage, Shares
 from gateway.proxy.settings import Settings
 from gateway.proxy.unwritten import Unwritten
 from gateway.quotas.counter import CounterStore, Decision, Reservation
@@ -58,9 +59,10 @@ class ImmediateStore(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """The ports. ``secret`` keys the hash of addresses; all workers of a host have the same.
+    """The ports. ``secret`` keys the hash of addresses; all workers of a host have the same. ``worker`` names this one.
 
     ``synced`` is given with ``fsync: always``: it waits until the record with that sequence survives a power loss.
+    ``open_local`` and ``shares`` are for limits with ``on_store_error: local``.
     """
 
     directory: Directory
@@ -72,8 +74,12 @@ class Services:
     logger: logging.Logger
     registry: Registry
     secret: bytes = b""
+    worker: bytes = b""
     settings: Settings = field(default_factory=Settings)
     synced: Callable[[int], Awaitable[None]] | None = None
+    open_local: Callable[[], LocalStore] | None = None
+    shares: Callable[[], Shares] = Shares
+    outage: Outage = field(init=False)
     immediate: ImmediateStore | None = field(init=False)
     unwritten: Unwritten = field(init=False)
     _warned_us: int = field(init=False, default=0)
@@ -81,6 +87,7 @@ class Services:
     def __post_init__(self) -> None:
         self.immediate = self.counters if isinstance(self.counters, ImmediateStore) else None
         self.unwritten = Unwritten(self.logger)
+        self.outage = Outage(self.open_local, self.shares, self.worker)
 
     def store_failed(self, error: StoreUnavailable) -> None:
         """Say so in the log, once a second at most: it happens to every call while it lasts."""

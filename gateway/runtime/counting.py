@@ -31,11 +31,16 @@ def redis_address(snapshot: Snapshot) -> RedisAddress | None:
 
 
 def open_host_counters(snapshot: Snapshot, clock: Clock, incarnation: str = "") -> MmapCounterStore:
-    """The counters of this host alone: all there are with ``mmap:``, a stand-in beside a Redis."""
+    """The counters of this host alone: all there are with ``mmap:``, time and stand-in beside a Redis."""
     if redis_address(snapshot) is None:
         return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation)
     folder = paths.host_counters(snapshot.data_dir)
-    return MmapCounterStore.open(folder, clock, incarnation, capacity=_HOST_CAPACITY)
+    return MmapCounterStore.open(folder, clock, capacity=_HOST_CAPACITY)  # nobody recovers it: it keeps no journal
+
+
+def open_local(snapshot: Snapshot, clock: Clock) -> MmapCounterStore:
+    """What ``on_store_error: local`` counts in: a file of its own, whatever ails the other."""
+    return MmapCounterStore.open(paths.host_counters(snapshot.data_dir), clock, capacity=_HOST_CAPACITY)
 
 
 def open_desk(snapshot: Snapshot, clock: Clock | None = None) -> MmapCounterStore | RedisDesk:

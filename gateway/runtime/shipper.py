@@ -4,12 +4,13 @@
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 
 import uvloop
 
-from gateway.clock import SystemClock
+from gateway.clock import MINUTE_US, SystemClock
 from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import StoreUnavailable
 from gateway.runtime import counting, paths
@@ -48,7 +49,7 @@ class ShipperProcess:
         self._feed.load()
         snapshot = self._feed.snapshot
         self._counters = counting.open_desk(snapshot, self._clock)
-        self._quarantined = 0
+        self._hosts = 1
 
     async def run(self) -> None:
         """Recover, then ship until told to stop; the last pass ships what the workers left."""
@@ -65,6 +66,7 @@ class ShipperProcess:
             asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
             asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
+            asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
         ]
         say_ready(self._spec)
@@ -148,6 +150,13 @@ class ShipperProcess:
         except StoreUnavailable as error:
             logger.warning("redis does not answer", extra={"reason": str(error)})
 
+    async def _count_hosts(self, store: Store) -> None:
+        """How many hosts shipped in the last minute; while the store is away the last number holds."""
+        with contextlib.suppress(StoreUnavailable):
+            seen_us = self._clock.now() - MINUTE_US
+            marks = await store.ledger.hosts(PLATFORM)
+            self._hosts = max(1, sum(mark.reported_us >= seen_us for mark in marks))
+
     async def _publish(self, shipper: Shipper) -> None:
         state = shipper.state
         lag_us = self._clock.now() - state.complete_until_us if state.complete_until_us else 0
@@ -155,6 +164,7 @@ class ShipperProcess:
             paths.run(self._spec.data) / "shipper.json",
             {
                 "pid": os.getpid(),
+                "hosts": self._hosts,
                 "shipped_records": state.shipped,
                 "lost_records": state.lost,
                 "ledger_lag_seconds": max(0.0, lag_us / 1e6),

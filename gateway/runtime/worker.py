@@ -21,6 +21,7 @@ from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
 from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.hosts_seen import HostsSeen
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
@@ -83,6 +84,9 @@ class Worker:
                 logger=logging.getLogger("gateway.proxy"),
                 registry=load_plugins(snapshot.plugins),
                 secret=host,
+                worker=incarnation.encode(),
+                open_local=lambda: counting.open_local(self._feed.snapshot, clock),
+                shares=HostsSeen(paths.run(data) / "shipper.json", snapshot.server.workers).shares,
                 synced=self.spool.wait_synced if snapshot.spool.fsync == "always" else None,
             )
         )
