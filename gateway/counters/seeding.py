@@ -6,7 +6,7 @@ nothing, an entry without a note could not happen. ``read`` needs no lock, the o
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from gateway.quotas import calendar, sliding
@@ -34,6 +34,9 @@ class Unseeded:
     start_us: int
     created_us: int
     window_us: int = 0
+
+
+_FIELDS = tuple(field.name for field in fields(Unseeded))
 
 
 def describe(counter: Counter, created_us: int) -> Unseeded | None:
@@ -69,7 +72,7 @@ class Notes:
 
     def add(self, note: Unseeded) -> None:
         """Append a note; a partial last line of a process that died is ended first."""
-        line = json.dumps(asdict(note) | {"key": note.key.hex()}) + "\n"
+        line = json.dumps({name: getattr(note, name) for name in _FIELDS} | {"key": note.key.hex()}) + "\n"
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(fd).st_size
