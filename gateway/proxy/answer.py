@@ -32,10 +32,12 @@ def response_head(
         section = fields.forward_value
     else:
         drop = plan.drop_response | _LIMIT_FIELDS if limits else plan.drop_response
-        section = response_section(fields, drop, keep_length=keep_length)
+        section = response_section(fields, drop, keep_length=keep_length) + plan.add_response
         fields.forward_key, fields.forward_value = key, section
     if plan.response_hooks:
         section = _hooked(section, request, response, plan, bound)
+    if plan.cors is not None:
+        section += plan.cors.lines(request)
     if response.status == 101:
         connection = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % b", ".join(fields.all(b"upgrade"))
     elif not keep_alive:

@@ -147,8 +147,8 @@ class Call:
         """How long the upstream, or both ends of a tunnel, may be silent."""
         if not self.connection.tunnel:
             return self.plan.read_timeout
-        settings = self.server.settings
-        return min(settings.tunnel_idle, settings.half_open) if self.client_eof else settings.tunnel_idle
+        idle = self.plan.tunnel_idle
+        return min(idle, self.server.settings.half_open) if self.client_eof else idle
 
     def upstream_slow(self, slow: bool) -> None:
         if slow:

@@ -12,6 +12,7 @@ from gateway.http.errors import MessageError
 from gateway.http.problem import problem, problem_response
 from gateway.http.request import Request, RequestFields
 from gateway.proxy.aborting import reset_on_close
+from gateway.proxy.crowd import TOO_MANY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.strand import Signal, Strand
@@ -56,9 +57,9 @@ class ClientConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
-        self.server.opened(self)
+        welcome = self.server.opened(self)
         self.deadline = self.server.loop.time() + self.server.settings.idle_timeout
-        self._strand = Strand(self._serve())
+        self._strand = Strand(self._serve() if welcome else self._turn_away())
 
     def data_received(self, data: bytes) -> None:
         if self._lingering:
@@ -145,6 +146,17 @@ class ClientConnection(asyncio.Protocol):
             self._finish()
             if self.lost:
                 self.server.closed(self)
+
+    async def _turn_away(self) -> None:
+        """An answer to a connection too many; its request is not read."""
+        self._lingering = True
+        self._refuse(TOO_MANY)
+        self._finish()
+
+    @property
+    def idle(self) -> bool:
+        """Kept, without a request or a beginning of one."""
+        return self.exchange is None and self.served > 0 and not self._buffer and not self._lingering
 
     async def _next_request(self) -> Request | None:
         """The next request's head, with ``_body`` ready to take what follows; None when the connection is over."""

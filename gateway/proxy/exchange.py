@@ -15,6 +15,7 @@ from gateway.proxy.answer import client_framing, response_head
 from gateway.proxy.balancer import Member
 from gateway.proxy.books import Books
 from gateway.proxy.call import Call
+from gateway.proxy.cors import answer_preflight
 from gateway.proxy.failures import (
     CLIENT_LEFT,
     INTERNAL,
@@ -46,6 +47,8 @@ class Exchange(Call):
         """The whole call. Nothing is sent to the client after the last byte but by the next call."""
         self.connection.deadline = float("inf")
         try:
+            if self.request.method == b"OPTIONS" and answer_preflight(self):
+                return
             refusal = self._find_route() or self._authenticate() or await self._admit()
             if refusal is not None:
                 refuse(self, refusal)

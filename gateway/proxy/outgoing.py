@@ -30,7 +30,7 @@ def request_head(
         section = _hooked(section, request, plan, bound)
     return b"%b %b HTTP/1.1\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
         request.method,
-        _target(request, plan, prefix) if plan.route.strip_prefix or plan.query_key else request.target,
+        _target(request, plan, prefix) if plan.rewrite is not None or plan.query_key else request.target,
         section,
         b"Transfer-Encoding: chunked\r\n" if fields.chunked else b"",
         request_id,
@@ -52,7 +52,8 @@ def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None,
         drop.add(b"host")
         lines.insert(0, b"Host: %b\r\n" % pool.authority)
     lines.append(request_section(fields, drop))
-    lines.append(_forwarded(request, peer, trusted))
+    lines.append(plan.add_request)
+    lines.append(_forwarded(request, peer, trusted, plan.proto))
     if fields.upgrade is not None and request.minor_version:
         lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % fields.upgrade)
     return b"".join(lines)
@@ -68,7 +69,7 @@ def _narrowed(request: Request) -> bytes:
     return b", ".join(kept) or b"identity"
 
 
-def _forwarded(request: Request, peer: str, trusted: bool) -> bytes:
+def _forwarded(request: Request, peer: str, trusted: bool, own_proto: bytes) -> bytes:
     """X-Forwarded-*: replaced, or appended to and kept when the peer is a trusted proxy (CONTRACT)."""
     fields = request.fields
     chain = [*fields.all(b"x-forwarded-for"), peer.encode()] if trusted else [peer.encode()]
@@ -76,7 +77,7 @@ def _forwarded(request: Request, peer: str, trusted: bool) -> bytes:
     host = fields.all(b"x-forwarded-host") if trusted else []
     lines = [
         b"X-Forwarded-For: %b\r\n" % b", ".join(chain),
-        b"X-Forwarded-Proto: %b\r\n" % (proto[0] if proto else b"http"),
+        b"X-Forwarded-Proto: %b\r\n" % (proto[0] if proto else own_proto),
     ]
     name = host[0] if host else fields.host
     if name:
@@ -88,20 +89,25 @@ def _target(request: Request, plan: RoutePlan, prefix: bytes) -> bytes:
     target = request.target
     if plan.query_key:
         target = without_query_key(target, plan.query_key)
-    if plan.route.strip_prefix and prefix:
-        target = stripped(target, prefix)
+    if plan.rewrite is not None and (prefix or plan.rewrite):
+        target = rewritten(target, prefix, plan.rewrite)
     return target
 
 
-def stripped(target: bytes, prefix: bytes) -> bytes:
-    """The target without its route's prefix. One that spells the prefix in another way is forwarded normalised."""
+def rewritten(target: bytes, prefix: bytes, new: bytes) -> bytes:
+    """The target with ``new`` in the place of its route's prefix.
+
+    One that spells the prefix in another way is forwarded normalised.
+    """
     from gateway.routing.normalise import normalise
 
     path, mark, query = target.partition(b"?")
     if not path.startswith(prefix) or normalise(path) != path:
         path = normalise(path)
     rest = path[len(prefix) :]
-    return (rest if rest.startswith(b"/") else b"/" + rest) + mark + query
+    if rest and not rest.startswith(b"/"):
+        rest = b"/" + rest
+    return (new + rest or b"/") + mark + query
 
 
 def _hooked(section: bytes, request: Request, plan: RoutePlan, bound: Bound | None) -> bytes:

@@ -5,6 +5,8 @@ from gateway.hooks.registry import Phase, Registry
 from gateway.http.forwarding import CANONICAL
 from gateway.metering.extract import BODY_SOURCES
 from gateway.proxy.addresses import Addresses
+from gateway.proxy.cors import ANSWER_FIELDS, CorsPolicy
+from gateway.proxy.header_rules import put_in, rewrite_of, taken_out
 from gateway.proxy.metrics import Metrics, RouteMetrics
 from gateway.proxy.settings import Settings
 from gateway.proxy.targets import Targets
@@ -30,6 +32,8 @@ class RoutePlan:
     """One route, compiled."""
 
     __slots__ = (
+        "add_request",
+        "add_response",
         "admit",
         "amounts",
         "authenticate",
@@ -38,6 +42,7 @@ class RoutePlan:
         "billable",
         "body_meters",
         "connect_timeout",
+        "cors",
         "drain",
         "drop_request",
         "drop_response",
@@ -50,26 +55,33 @@ class RoutePlan:
         "measures",
         "metrics",
         "name",
+        "proto",
         "query_key",
         "read_timeout",
         "record",
         "request_hooks",
         "response_hooks",
+        "rewrite",
         "route",
         "scan",
+        "tunnel_idle",
         "upstream_name",
     )  # fmt: skip
 
     def __init__(
         self, route: Route, targets: Targets, registry: Registry, metrics: RouteMetrics, settings: Settings,
-        means: dict[str, float],
+        means: dict[str, float], proto: bytes,
     ) -> None:  # fmt: skip
         self.route = route
         self.name = route.name
+        self.proto = proto
         self.upstream_name = route.upstream.name
         self.balancer = targets.balancer(route.upstream)
-        self.connect_timeout = route.upstream.connect_timeout_us / 1e6
-        self.read_timeout = route.upstream.read_timeout_us / 1e6
+        self.connect_timeout = (route.connect_timeout_us or route.upstream.connect_timeout_us) / 1e6
+        self.read_timeout = (route.read_timeout_us or route.upstream.read_timeout_us) / 1e6
+        self.tunnel_idle = route.tunnel_idle_us / 1e6
+        self.rewrite = rewrite_of(route)
+        self.cors = CorsPolicy(route.cors) if route.cors is not None else None
         self.metrics = metrics
         self.billable = billable_statuses(route.billable)
         self.authenticate = registry.compiled(Phase.AUTHENTICATE, route)
@@ -84,8 +96,12 @@ class RoutePlan:
         self.scan = max((meter.scan for meter in self.body_meters), default=0)
         usage = {meter.path.lower().encode() for meter in self.header_meters}
         hidden = {meter.path.lower().encode() for meter in self.header_meters if not meter.expose}
-        self.drop_request = frozenset(CANONICAL[name] for name in usage)
-        self.drop_response = frozenset(hidden)
+        self.drop_request = frozenset(CANONICAL[name] for name in usage) | taken_out(route.request_headers)
+        self.drop_response = frozenset(hidden) | taken_out(route.response_headers)
+        if self.cors is not None:
+            self.drop_response |= ANSWER_FIELDS
+        self.add_request = put_in(route.request_headers)
+        self.add_response = put_in(route.response_headers)
         max_body = route.options.get("max_body", settings.max_body)
         self.max_body = max_body if isinstance(max_body, int) else None
         self.query_key = route.query_key.encode()
@@ -140,7 +156,15 @@ class Plan:
         self._secret = secret
         self._bound: dict[tuple[str, str], Bound] = {}
         routes = [
-            RoutePlan(route, targets, registry, metrics.route(route.name), settings, means.setdefault(route.name, {}))
+            RoutePlan(
+                route,
+                targets,
+                registry,
+                metrics.route(route.name),
+                settings,
+                means.setdefault(route.name, {}),
+                b"https" if snapshot.server.tls is not None else b"http",
+            )
             for route in snapshot.routes
         ]
         self._matcher: Matcher[RoutePlan] = Matcher((plan.route, plan) for plan in routes)
@@ -149,6 +173,7 @@ class Plan:
         self.trusts = self._addresses.trusts
         self.caller = self._addresses.caller
         self.shown_address = self._addresses.shown
+        self.has_cors = any(route.cors is not None for route in snapshot.routes)
         self.upstreams = {route.upstream for route in snapshot.routes}
 
     @property

@@ -28,6 +28,8 @@ def write_problem(exchange: "Exchange", refusal: Refusal, limits: bytes = b"") -
         refusal.status, refusal.code, refusal.detail, request_id.decode(), kind=refusal.kind, members=refusal.members
     )
     headers = [(b"X-Request-Id", request_id), *refusal.headers]
+    if exchange.route_name and exchange.plan.cors is not None:  # a browser reads a refusal as it reads an answer
+        limits += exchange.plan.cors.lines(request)
     head_only = request.method == b"HEAD"
     exchange.connection.write(
         problem_response(refusal.status, body, headers, limits, head_only=head_only, close=not keep_alive)

@@ -11,6 +11,7 @@ from gateway.proxy.call import Call
 from gateway.proxy.call_ids import CallIds
 from gateway.proxy.checkpoints import checkpoint, due
 from gateway.proxy.connection import ClientConnection
+from gateway.proxy.crowd import Crowd, close_idle
 from gateway.proxy.failures import CLIENT_LEFT
 from gateway.proxy.plan import Plan
 from gateway.proxy.refusals import RefusalCounter
@@ -34,6 +35,7 @@ class ProxyServer:
         self.ids = CallIds()
         self.refusals = RefusalCounter(services.spool, services.clock, services.logger)
         self.connections: set[ClientConnection] = set()
+        self._crowd = Crowd(self.settings.max_per_address)
         self.draining = False
         self._empty: asyncio.Event | None = None
         self._watched: dict[Call, float] = {}
@@ -86,12 +88,15 @@ class ProxyServer:
 
     # ── what connections tell and ask ────────────────────────────────────────────────────────────────────────────
 
-    def opened(self, connection: ClientConnection) -> None:
+    def opened(self, connection: ClientConnection) -> bool:
+        """A connection was made; False when its address has too many."""
         self.connections.add(connection)
         self.metrics.open_connections += 1
+        return self._crowd.enter(connection.peer) or self.plan.trusts(connection.peer)
 
     def closed(self, connection: ClientConnection) -> None:
         self.connections.discard(connection)
+        self._crowd.leave(connection.peer)
         self.metrics.open_connections -= 1
         if self._empty is not None and not self.connections:
             self._empty.set()
@@ -140,4 +145,6 @@ class ProxyServer:
             elif deadline < now:
                 exchange.upstream.fail(CLIENT_LEFT)
         self._targets.expire(now)
+        if self.settings.max_idle_clients is not None:
+            close_idle(self.connections, self.settings.max_idle_clients)
         self.refusals.flush()

@@ -39,10 +39,12 @@ class Settings:
     """A kept upstream connection older than this is not used again."""
     idle_reuse_unsafe: float = 2.0
     """The same for methods that are not idempotent: they cannot be retried if the upstream closes at that moment."""
-    tunnel_idle: float = 3600.0
-    """A tunnel in which neither side says anything."""
     half_open: float = 60.0
-    """The same when the client has closed its sending side."""
+    """A tunnel whose client has closed its sending side, and in which nothing passes."""
+    max_per_address: int | None = None
+    """Connections of one address that is no trusted proxy's."""
+    max_idle_clients: int | None = None
+    """Kept connections without a request."""
     checkpoint_interval: float = 60.0
     """A stream or tunnel is recorded and looked at again this often (SEMANTICS §5, 7),"""
     checkpoint_bytes: int = 64 << 20

@@ -8,6 +8,7 @@ from gateway.hooks.registry import Phase, Registry
 from gateway.http.forwarding import query_value
 from gateway.http.request import Request
 from gateway.metering.units import header_units
+from gateway.proxy.callers import AddressRules, has_rules
 from gateway.proxy.services import Directory
 from gateway.routing.route import Route
 from gateway.tenants.credentials import classify
@@ -102,7 +103,8 @@ def _needs_measuring(route: Route) -> bool:
 
 
 def register_core(registry: Registry, directory: Directory, clock: Clock) -> None:
-    """Put the core stages in: keys before a plugin's authenticators, meters before its measures."""
+    """Put the core stages in: keys before a plugin's authenticators, addresses and meters before its measures."""
     authentication = KeyAuthentication(directory, clock)
     registry.add(Phase.AUTHENTICATE, "core.keys", authentication, applies=_needs_key)
+    registry.add(Phase.ADMIT, "core.addresses", AddressRules(), applies=has_rules, first=True)
     registry.add(Phase.MEASURE, "core.meters", Meters(), applies=_needs_measuring, first=True)

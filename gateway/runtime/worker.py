@@ -16,12 +16,14 @@ from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.redis_store import RedisCounterStore
 from gateway.errors import StoreUnavailable
 from gateway.hooks.loader import load_plugins
+from gateway.proxy.from_config import settings_of
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
 from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
 from gateway.runtime.hosts_seen import HostsSeen
+from gateway.runtime.listener_tls import ListenerCertificate
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 FEED_INTERVAL = 0.05
 METRICS_INTERVAL = 0.5
+CERTIFICATE_INTERVAL = 10.0
 DRAIN = 25.0
 FIRST_ANSWER = 2.0
 
@@ -84,6 +87,7 @@ class Worker:
                 logger=logging.getLogger("gateway.proxy"),
                 registry=load_plugins(snapshot.plugins),
                 secret=host,
+                settings=settings_of(snapshot.server.clients),
                 worker=incarnation.encode(),
                 open_local=lambda: counting.open_local(self._feed.snapshot, clock),
                 shares=HostsSeen(paths.run(data) / "shipper.json", snapshot.server.workers).shares,
@@ -97,13 +101,18 @@ class Worker:
         stop = stop_event(self._spec)
         listener = socket.socket(fileno=os.dup(self._spec.listen[0]))
         listener.setblocking(False)
-        acceptor = await loop.create_server(self.server.protocol_factory, sock=listener, backlog=4096)
+        tls = ListenerCertificate(files) if (files := self._feed.snapshot.server.tls) is not None else None
+        acceptor = await loop.create_server(
+            self.server.protocol_factory, sock=listener, backlog=4096, ssl=tls.context if tls is not None else None
+        )
         periodic = [
             asyncio.create_task(every(FEED_INTERVAL, self._poll_state), name="state feed"),
             asyncio.create_task(every(METRICS_INTERVAL, self._publish_metrics), name="metrics"),
         ]
         if self.shared_counters is not None:
             await self.shared_counters.until_up(FIRST_ANSWER)
+        if tls is not None:
+            periodic.append(asyncio.create_task(every(CERTIFICATE_INTERVAL, tls.refresh), name="certificate"))
         self._feed.acknowledge(self._spec.slot)
         say_ready(self._spec)
         await stop.wait()

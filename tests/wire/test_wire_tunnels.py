@@ -111,8 +111,7 @@ async def test_an_abort_of_either_side_is_an_abort_of_the_other(gateway, tunnel)
 
 
 async def test_a_silent_tunnel_ends(gateway, tunnel):
-    gateway.settings = replace(gateway.settings, tunnel_idle=0.02)
-    client, peer = await tunnel()
+    client, peer = await tunnel(tunnel_idle_us=20_000)
     await asyncio.wait_for(peer.reader.read(), 5)
     assert await client.rest() == b""
     await gateway.settled(1)
