@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.config.compile import compile_routes
 from gateway.config.fields import split_address
 from gateway.config.nearest import hint
+from gateway.config.people_checks import check_people
 from gateway.config.price_schema import BasePrice, FlatPrice
 from gateway.config.schema import Document, PlanBlock, TenantBlock
 from gateway.config.traffic import check_traffic
@@ -33,6 +34,7 @@ def known_names(document: Mapping[str, object]) -> Known:
     """The names in a document that may hold anything."""
     routes = _map(document.get("routes"))
     meters = {name for route in routes.values() for name in _map(_map(route).get("meters"))}
+    meters |= {str(_map(event).get("meter")) for event in _map(document.get("events")).values()}
     return Known(
         frozenset(_map(document.get("upstreams"))),
         frozenset(routes),
@@ -52,6 +54,7 @@ def cross_check(document: Document, known: Known, folder: Path) -> Iterator[Prob
     yield from _shared_store(document)
     yield from _plugins(document, folder)
     yield from _routes(document, known)
+    yield from check_people(document, known.plans)
     yield from check_traffic(document, folder)
     for name, plan in document.plans.items():
         yield from _plan(name, plan, document.billing.currency, known)

@@ -21,7 +21,9 @@ DEFAULTS: dict[str, object] = {
     "spool": {"fsync": "interval", "on_error": "refuse", "max_size": "10GB", "keep": "24h"},
     "calls": {"address": "full"},
     "headers": "ietf",
-    "accounts": {"secret": ""},
+    "accounts": {"secret": "", "registration": "closed", "default_plan": "free", "verify_email": "auto"},
+    "mail": {"url": None, "from": None},
+    "events": {},
     "billing": {
         "currency": "USD",
         "seller": {},

@@ -36,6 +36,7 @@ from gateway.config.fields import (
     Zone,
 )
 from gateway.config.limit_schema import LimitBlock, LimitOverride
+from gateway.config.people_schema import AccountsBlock, EventBlock, MailBlock
 from gateway.config.price_schema import Currency, PriceModel
 from gateway.config.redis_url import parse_redis_url
 from gateway.config.traffic_schema import (
@@ -72,12 +73,6 @@ def _counters_url(value: object) -> object:
     return value
 
 
-def _secret(value: object) -> object:
-    if isinstance(value, str) and 0 < len(value) < 16:
-        raise ValueError("must have at least 16 characters, or be empty to have one generated in data_dir")
-    return value
-
-
 class ServerBlock(Strict):
     listen: Address
     control: Address
@@ -107,10 +102,6 @@ class SpoolBlock(Strict):
 
 class CallsBlock(Strict):
     address: Literal["full", "truncated", "hashed"]
-
-
-class AccountsBlock(Strict):
-    secret: Annotated[str, BeforeValidator(_secret)]
 
 
 class TargetBlock(Strict):
@@ -239,6 +230,8 @@ class Document(Strict):
     calls: CallsBlock
     headers: Literal["ietf", "x-ratelimit", "both", "off"]
     accounts: AccountsBlock
+    mail: MailBlock
+    events: Names[EventBlock]
     billing: BillingBlock
     plugins: list[Annotated[str, Field(min_length=1)]]
     upstreams: Names[UpstreamBlock]

@@ -16,7 +16,7 @@ from gateway.config.schema import Document
 from gateway.config.yaml_tree import FieldPath, Mark, Tree, dotted, plain_scalar
 from gateway.errors import Fault
 
-SECRET_FIELDS = frozenset({("accounts", "secret"), ("store", "url"), ("counters", "url")})
+SECRET_FIELDS = frozenset({("accounts", "secret"), ("mail", "url"), ("store", "url"), ("counters", "url")})
 _WANTED = {
     "int": "a whole number",
     "string": "text (put it in quotes)",

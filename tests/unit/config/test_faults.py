@@ -32,8 +32,8 @@ CASES = {
         ['7: server.lsten: unknown field; did you mean "listen"?'],
     ),
     "a field whose capability does not exist yet": (
-        "mail: {url: null}\n",
-        ["5: mail: unknown field"],
+        "webhooks: {}\n",
+        ["5: webhooks: unknown field"],
     ),
     "word for a number": ("server: {workers: two}\n", ["5: server.workers: expected a whole number, found text"]),
     "fraction for a number": (

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import billing_schema, limit_schema, schema, traffic_schema
+from gateway.config import billing_schema, limit_schema, people_schema, schema, traffic_schema
 from gateway.config.defaults import DEFAULTS
 from gateway.config.diff import RESTART
 
 PAGE = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
 BLOCKS = [
     block
-    for module in (schema, limit_schema, billing_schema, traffic_schema)
+    for module in (schema, limit_schema, billing_schema, traffic_schema, people_schema)
     for block in vars(module).values()
     if isinstance(block, type) and issubclass(block, schema.Strict) and block.__module__ == module.__name__
 ]
