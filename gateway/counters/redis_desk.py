@@ -39,7 +39,7 @@ class RedisDesk:
         self._client: Any = None
         self._cluster = False
         self._epochs: dict[str, str] = {}
-        self._down_until = 0.0
+        self._down_until = self._epochs_until = 0.0
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -126,6 +126,8 @@ class RedisDesk:
     def is_seeded(self, tenants: Sequence[str]) -> list[bool]:
         """Which tenants are seeded for the present epoch of their node."""
         keys = [form.mark_key(form.key_prefix(tenant, self.epoch(tenant))) for tenant in tenants]
+        if not keys:
+            return []
 
         def ask(client: Any) -> list[bool]:
             found: list[bool] = []
@@ -134,7 +136,7 @@ class RedisDesk:
                 for key in keys[start : start + _BATCH]:
                     pipeline.exists(key)
                 found += [bool(one) for one in pipeline.execute()]
-            return found
+            return found if self._same_life(client) else []
 
         return cast("list[bool]", self._do(ask))
 
@@ -164,7 +166,8 @@ class RedisDesk:
                 pipeline = client.pipeline(transaction=False)
                 for counter, prefix in zip(part, prefixes, strict=True):
                     pipeline.getrange(prefix + b"c:" + counter.key, 0, form.WORDS.size - 1)
-                return cast("list[bytes]", pipeline.execute())
+                found = cast("list[bytes]", pipeline.execute())
+                return found if self._same_life(client) else []
 
             for counter, text in zip(part, self._do(ask), strict=True):
                 if len(text) == form.WORDS.size:
@@ -188,6 +191,9 @@ class RedisDesk:
         return cast(bytes, self._do(run))
 
     def _epoch(self, client: Any, tenant: str) -> str:
+        if self._cluster and time.monotonic() >= self._epochs_until:  # its connections come and go by themselves
+            self._epochs.clear()
+            self._epochs_until = time.monotonic() + PAUSE
         if not self._cluster:
             found = self._epochs.get("")
             if found is None:
@@ -198,6 +204,10 @@ class RedisDesk:
         if found is None:
             found = self._epochs[node.name] = client.info("server", target_nodes=node)["run_id"][: form.EPOCH_DIGITS]
         return found
+
+    def _same_life(self, client: Any) -> bool:
+        """Raises when the connection that told the epoch is gone: a pipeline would have opened another unnoticed."""
+        return bool(self._cluster or client.ping())
 
     def _ask(self, method: str, *arguments: object) -> Any:
         return self._do(lambda client: getattr(client, method)(*arguments))

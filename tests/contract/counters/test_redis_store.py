@@ -1,0 +1,218 @@
+"""What only a store of many hosts must do: seeding by epoch, leases and sweeps, and calls while it is away."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+import redis
+from support.redis_counters import PlainRedisStore
+from support.services import running_redis
+
+from gateway.clock import SystemClock
+from gateway.config.redis_url import parse_redis_url
+from gateway.counters.redis_desk import RedisDesk
+from gateway.counters.redis_store import RedisCounterStore
+from gateway.counters.seeding import describe
+from gateway.errors import StoreUnavailable
+from gateway.ids import uuid7
+from gateway.quotas.packing import unpack
+
+NOW = SystemClock().now
+
+
+@pytest.fixture
+def url(redis_url):
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    return redis_url
+
+
+@pytest.fixture
+def desk(url):
+    desk = RedisDesk(parse_redis_url(url))
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def open_redis(url, tmp_path):
+    opened = []
+
+    def open_one(name="w1", tenants=("acme",)):
+        opened.append(PlainRedisStore(url, name, NOW, tmp_path / "unseeded", tenants=tenants))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def binding(limit_of, bind_to):
+    return bind_to([limit_of("calendar", 10), limit_of("sliding", 20, by=("key",)), limit_of("concurrent", 5)])
+
+
+def remaining(desk, binding):
+    return [state.remaining for state in desk.read(binding.counters(NOW()))]
+
+
+def take(store, binding, units=1):
+    call, reservation = uuid7(NOW()), binding.reservation(NOW(), {"calls": units})
+    return call, reservation, store.reserve_now(call, reservation)
+
+
+def test_a_tenant_without_its_mark_is_unseeded(open_redis, binding, desk):
+    store = open_redis(tenants=())
+    with pytest.raises(StoreUnavailable) as raised:
+        take(store, binding)
+    assert raised.value.reason == "unseeded"
+    assert desk.mark("acme", 0)
+    assert not desk.mark("acme", 0)
+    assert take(store, binding)[2].admitted
+
+
+def test_new_counters_are_noted_and_get_the_ledgers_sum_once(open_redis, binding, desk):
+    store = open_redis()
+    _, _, decision = take(store, binding)
+    notes, _ = store.store._notes.read()
+    assert [note.created_us for note in notes] == [decision.at_us] * 2
+    assert all(desk.seed(note, None, [(decision.at_us - 1, 3)]) for note in notes)
+    assert not any(desk.seed(note, None, [(decision.at_us - 1, 3)]) for note in notes)
+    assert remaining(desk, binding) == [6, 16, 4]
+
+
+def test_a_rebuild_makes_counters_before_the_mark(open_redis, binding, desk):
+    cut = NOW()
+    for counter in binding.counters(cut):
+        if (note := describe(counter, cut)) is not None:
+            assert desk.seed(note, counter, [(cut - 1, 4)], how=b"make")
+    store = open_redis()
+    assert [state.remaining for state in take(store, binding)[2].states] == [5, 15, 4]
+
+
+def test_a_call_let_pass_is_counted_on_one_side_of_the_cut(open_redis, binding, desk):
+    store = open_redis(tenants=())
+    cut = NOW()
+    desk.mark("acme", cut)
+    reservation = binding.reservation(cut, {"calls": 1})
+    for made, times in ((cut - 1, 1), (cut, 2)):
+        call = uuid7(cut)
+        for _ in range(times):
+            store._run(store.store.count(call, made, reservation, (1, 1, 0)))
+            until(lambda: not store.store.owed)
+    assert remaining(desk, binding) == [9, 19, 5]
+
+
+def test_a_lost_workers_calls_are_swept_and_counted_again_when_its_host_comes_back(open_redis, binding, desk, url):
+    store = open_redis("lost")
+    call, reservation, _ = take(store, binding)
+    settled, _, first = take(store, binding, 2)
+    store.settle_now(settled, first.at_us, binding.reservation(NOW(), {"calls": 2}), (2, 2, 0))
+    assert desk.expired() == []
+    with redis.Redis.from_url(url) as client:
+        client.delete("gw:lease:lost")
+    assert desk.expired() == ["lost"]
+    assert desk.sweep("lost") == 1
+    assert (desk.expired(), desk.sweep("lost")) == ([], 0)
+    assert remaining(desk, binding) == [8, 18, 5]
+    kept = unpack(reservation.packed)  # as the in-flight slot holds it
+    for _ in range(2):
+        desk.settle_now(call, 0, kept, (1, 1, 0), incarnation="lost")
+    assert remaining(desk, binding) == [7, 17, 5]
+
+
+def test_recovery_may_ask_for_any_call_any_number_of_times(open_redis, binding, desk, url):
+    store = open_redis("dead")
+    call, reservation, decision = take(store, binding, 3)
+    kept = unpack(reservation.packed)
+    for _ in range(2):
+        desk.release_now(uuid7(NOW()), decision.at_us, kept, incarnation="dead")
+        desk.settle_now(call, decision.at_us, kept, (1, 1, 0), incarnation="dead")
+    assert remaining(desk, binding) == [9, 19, 5]
+    take(store, binding)
+    desk.forget("dead")
+    assert remaining(desk, binding) == [9, 19, 5]
+    with redis.Redis.from_url(url) as client:
+        assert not [key for key in client.scan_iter() if b"dead" in key]
+
+
+async def test_frozen_redis_costs_a_call_the_deadline_and_what_ended_meanwhile_is_told_later(tmp_path, binding):
+    with running_redis() as server:
+        address = parse_redis_url(server.url)
+        desk = RedisDesk(address)
+        desk.mark("acme", 0)
+        store = RedisCounterStore(address, "w1", NOW, tmp_path / "unseeded")
+        assert await store.until_up(5)
+        reservation = binding.reservation(NOW(), {"calls": 1})
+        open_call, frozen_call, passed = (uuid7(NOW()) for _ in range(3))
+        decision = await store.reserve(open_call, reservation)
+        server.process.send_signal(signal.SIGSTOP)
+        for call in (frozen_call, passed):  # the first waits for the deadline, the second for nothing
+            with pytest.raises(StoreUnavailable):
+                await store.reserve(call, reservation)
+        await store.settle(open_call, decision.at_us, reservation, (4, 4, 0))
+        await store.count(passed, NOW(), reservation, (2, 2, 0))
+        server.process.send_signal(signal.SIGCONT)
+        assert await store.until_up(10)
+        await eventually(lambda: not store.owed)
+        assert remaining(desk, binding) == [4, 14, 5]
+        await store.close()
+        desk.close()
+
+
+async def test_a_restarted_empty_redis_is_another_epoch(tmp_path, binding):
+    with running_redis() as server:
+        address = parse_redis_url(server.url)
+        desk = RedisDesk(address)
+        desk.mark("acme", 0)
+        store = RedisCounterStore(address, "w1", NOW, tmp_path / "unseeded")
+        assert await store.until_up(5)
+        reservation = binding.reservation(NOW(), {"calls": 1})
+        call = uuid7(NOW())
+        decision = await store.reserve(call, reservation)
+        server.stop()
+        server.start()
+        await eventually(lambda: store._nodes.first.is_up)
+        with pytest.raises(StoreUnavailable):
+            await store.reserve(uuid7(NOW()), reservation)
+        with pytest.raises(StoreUnavailable):
+            desk.is_seeded(["acme"])
+        await asyncio.sleep(1.1)  # the desk tries again after a pause
+        cut = NOW()
+        assert desk.is_seeded(["acme"]) == [False]
+        desk.mark("acme", cut)
+        await store.settle(call, decision.at_us, reservation, (9, 9, 0))  # from before the cut: the ledger's to add
+        assert (await store.reserve(uuid7(NOW()), reservation)).states[0].remaining == 9
+        await store.close()
+        desk.close()
+
+
+async def eventually(done, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
+def until(done, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_urls():
+    found = parse_redis_url("rediss://me:p%40ss@cache.example/3?ca=/etc/ca.pem")
+    assert (found.host, found.port, found.database, found.user, found.password) == (
+        "cache.example",
+        6379,
+        3,
+        "me",
+        "p@ss",
+    )
+    assert (found.tls, found.ca) == (True, "/etc/ca.pem")
+    for wrong in ("redis://", "redis://h/x", "redis://h:99999/0", "redis://:secret@h/0?ca=x", "rediss://h/0?what=1"):
+        with pytest.raises(ValueError, match=r"expected|number|known") as raised:
+            parse_redis_url(wrong)
+        assert "secret" not in str(raised.value)
