@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const area = document.querySelector("[data-live]");
+  document.documentElement.classList.add("js");
   const sign = document.querySelector(".live");
 
   // Make `now` look like `next` in place, so that bars glide, open details stay open and focus is kept.

@@ -14,6 +14,12 @@ from gateway.data_files import data_root
 from gateway.errors import GatewayError
 
 FOLDER = Path("data/demo")
+OWN_DATA = """
+# The demo keeps its data beside this file; commands with `-c data/demo/gateway.yaml` meet it.
+data_dir: .
+store: {url: "sqlite:///gateway.db"}
+counters: {url: "mmap:///counters"}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +76,6 @@ def _copy_once(root: Path, folder: Path) -> None:
         for source in sorted((root / name).glob("*.*")):
             if source.suffix in (".yaml", ".py") and not (folder / name / source.name).exists():
                 shutil.copyfile(source, folder / name / source.name)
-    if not (folder / "gateway.yaml").exists():
-        shutil.copyfile(root / "gateway.yaml", folder / "gateway.yaml")
+    packaged, own = (root / "gateway.yaml").read_text("utf-8"), folder / "gateway.yaml"
+    if not own.exists() or own.read_text("utf-8") == packaged:
+        own.write_text(packaged.replace("\ndata_dir: data\n", OWN_DATA), "utf-8")

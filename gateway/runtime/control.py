@@ -155,11 +155,14 @@ class Control:
     async def _poll(self) -> None:
         self._feed.poll()
 
-    async def _readiness(self, store: Store) -> list[Readiness]:
+    def _local_readiness(self) -> list[Readiness]:
         wanted, serving = self._feed.snapshot.server.workers, len(self._workers())
-        checks = [Readiness("workers", serving >= 1, f"{serving} of {wanted} workers serve")]
-        shipper = self._shipper()
-        checks.append(Readiness("shipper", bool(shipper), "the shipper does not run; records wait in the spool"))
+        workers = Readiness("workers", serving >= 1, f"{serving} of {wanted} workers serve")
+        waiting = "the shipper does not run; records wait in the spool"
+        return [workers, Readiness("shipper", bool(self._shipper()), waiting)]
+
+    async def _readiness(self, store: Store) -> list[Readiness]:
+        checks = [] if self._spec.role == "control" else self._local_readiness()
         try:
             await store.ledger.posting_sequence(PLATFORM)
             checks.append(Readiness("store", True))

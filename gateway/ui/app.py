@@ -6,15 +6,13 @@ from typing import Literal
 
 from aiohttp import web
 
-from gateway.accounts.people import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.accounts.throttle import LoginThrottle, Throttle
 from gateway.clock import SECOND_US
-from gateway.config.accounts import account_settings
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
-from gateway.ui import doors, key_pages, pages, try_pages, usage_pages
+from gateway.ui import doors, entrance, key_pages, pages, team_pages, try_pages, usage_pages
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded
@@ -29,6 +27,16 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("GET", "/login", "anyone", doors.login_page),
     ("POST", "/login", "anyone", doors.log_in),
     ("GET", "/login/link", "anyone", doors.follow_link),
+    ("GET", "/register", "anyone", entrance.register_page),
+    ("POST", "/register", "anyone", entrance.register),
+    ("GET", "/verify", "anyone", entrance.verify_page),
+    ("POST", "/verify", "anyone", entrance.verify),
+    ("GET", "/forgot", "anyone", entrance.forgot_page),
+    ("POST", "/forgot", "anyone", entrance.forgot),
+    ("GET", "/reset", "anyone", entrance.reset_page),
+    ("POST", "/reset", "anyone", entrance.reset),
+    ("GET", "/invite", "anyone", entrance.invite_page),
+    ("POST", "/invite", "anyone", entrance.accept),
     ("POST", "/theme", "anyone", doors.set_theme),
     ("POST", "/logout", "person", doors.log_out),
     ("GET", "/account", "person", doors.account_page),
@@ -52,12 +60,19 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("POST", "/admin/tenants/{id}/keys", Need("platform", "keys", "write"), key_pages.admin_create),
     ("GET", "/admin/tenants/{id}/keys/{key}", Need("platform", "keys"), key_pages.admin_key),
     ("POST", "/admin/tenants/{id}/keys/{key}/{action}", Need("platform", "keys", "write"), key_pages.admin_act),
+    ("GET", "/portal/team", Need("tenant", "team"), team_pages.portal_team),
+    ("POST", "/portal/team/{action}", Need("tenant", "team", "write"), team_pages.portal_act),
+    ("GET", "/admin/people", Need("platform", "team"), team_pages.admin_team),
+    ("POST", "/admin/people/{action}", Need("platform", "team", "write"), team_pages.admin_act),
+    ("GET", "/admin/tenants/{id}/team", Need("platform", "team"), team_pages.admin_tenant_team),
+    ("POST", "/admin/tenants/{id}/team/{action}", Need("platform", "team", "write"), team_pages.admin_tenant_act),
     ("GET", "/portal/try", "tenant", try_pages.try_page),
     ("POST", "/portal/try", "tenant", try_pages.try_call),
     ("GET", "/admin/tenants/{id}/usage", "platform", usage_pages.admin_usage),
 )
 
-OWN_PATHS = ("/login", "/logout", "/account", "/admin", "/portal", "/theme", "/static")
+OWN_PAGES = "login register verify forgot reset invite logout account admin portal theme static"
+OWN_PATHS = tuple(f"/{name}" for name in OWN_PAGES.split())
 PROBLEMS: dict[int | Literal["role"], tuple[str, str]] = {
     "role": ("Not with your role", "Your role may not do this. An owner or an administrator can."),
     400: ("That request makes no sense", "The address or the form is not one of ours."),
@@ -80,9 +95,7 @@ def build_ui(services: UiServices) -> web.Application:
     store = services.store
     app[SERVICES] = services
     app[SESSIONS] = Sessions(store.people, services.clock, services.secret)
-    app[ACCOUNTS] = Accounts(
-        store.people, store.audit, services.clock, lambda: account_settings(services.snapshot().source).verify_email
-    )
+    app[ACCOUNTS] = services.accounts
     app[THROTTLE] = LoginThrottle()
     app[TRIES] = Throttle(30, 2 * SECOND_US)
     app[ASSETS] = assets

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gateway.quotas.limit import Mode
 from gateway.routing.route import Route
+from gateway.storage.account_values import Invitation
 from gateway.storage.values import CallRow, User
 from gateway.tenants.model import Tenant
 from gateway.tenants.permissions import Access as Right
@@ -303,12 +304,64 @@ class TryView:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonLine:
+    """One of a team, and whether the visitor may change their role and access."""
+
+    user: User
+    may_change: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TeamView:
+    """A team: an organisation's, or the platform's own people. ``roles`` are those that the visitor may give."""
+
+    base: str
+    people: tuple[PersonLine, ...]
+    invitations: tuple[Invitation, ...]
+    roles: tuple[str, ...]
+    may_write: bool
+    me: str
+    next: str
+    first: bool
+    email: str = ""
+    error: str = ""
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input of a form."""
+
+    name: str
+    label: str
+    type: str
+    autocomplete: str
+    maxlength: int
+    value: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EntranceForm:
+    """A form for somebody without a session. ``token`` is that of the link that led here."""
+
+    action: str
+    heading: str
+    intro: str
+    button: str
+    fields: tuple[Field, ...]
+    token: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LoginForm:
     """The login form, after a failed try with what was typed (never the password)."""
 
     next: str
     email: str = ""
     error: str = ""
+    may_register: bool = False
 
 
 @dataclass(frozen=True, slots=True)

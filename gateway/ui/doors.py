@@ -7,6 +7,7 @@ from aiohttp import web
 from gateway.accounts.refused import AccountError
 from gateway.accounts.sessions import ABSOLUTE_US, COOKIE
 from gateway.clock import SECOND_US
+from gateway.config.accounts import account_settings
 from gateway.ui.contexts import AccountForm, LoginForm, Message
 from gateway.ui.guard import Visit, safe_next, see_other, set_cookie
 from gateway.ui.keys import ACCOUNTS, SERVICES, SESSIONS, THROTTLE
@@ -27,7 +28,7 @@ async def login_page(request: web.Request, visit: Visit) -> web.StreamResponse:
     """The form; somebody with a session goes on."""
     if visit.visitor is not None:
         return see_other(safe_next(request.query.get("next", "/")))
-    return render(request, visit, "login.html", LoginForm(safe_next(request.query.get("next", "/"))), "Log in")
+    return _login_form(request, visit, request.query.get("next", "/"))
 
 
 async def log_in(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -52,11 +53,19 @@ async def log_in(request: web.Request, visit: Visit) -> web.StreamResponse:
     if user is None:
         return _login_again(request, visit, then, email, WRONG, 401)
     throttle.succeeded(account)
-    return await _enter(request, visit, await request.app[SESSIONS].open(user, address), safe_next(then))
+    return await enter(request, visit, await request.app[SESSIONS].open(user, address), safe_next(then))
 
 
 def _login_again(request: web.Request, visit: Visit, then: str, email: str, error: str, status: int) -> web.Response:
-    return render(request, visit, "login.html", LoginForm(safe_next(then), email[:254], error), "Log in", status=status)
+    return _login_form(request, visit, then, email[:254], error, status)
+
+
+def _login_form(
+    request: web.Request, visit: Visit, then: str, email: str = "", error: str = "", status: int = 200
+) -> web.Response:
+    settings = account_settings(request.app[SERVICES].snapshot().source)
+    page = LoginForm(safe_next(then), email, error, settings.registration == "open")
+    return render(request, visit, "login.html", page, "Log in", status=status)
 
 
 async def follow_link(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -68,10 +77,10 @@ async def follow_link(request: web.Request, visit: Visit) -> web.StreamResponse:
         text = "It was used already, is too old, or was cut short. Ask for a new one, or log in with your password."
         return message(request, visit, Message(410, "This link no longer works", text, "Log in", "/login"))
     cookie = await request.app[SESSIONS].open(redeemed.user, request.remote or "")
-    return await _enter(request, visit, cookie, "/" if redeemed.purpose == "login" else "/account")
+    return await enter(request, visit, cookie, "/" if redeemed.purpose == "login" else "/account")
 
 
-async def _enter(request: web.Request, visit: Visit, cookie: str, where: str) -> web.StreamResponse:
+async def enter(request: web.Request, visit: Visit, cookie: str, where: str) -> web.StreamResponse:
     """Hand out the new session; the one that the browser came with ends (sessions are rotated at login)."""
     if visit.visitor is not None:
         await request.app[SESSIONS].end(visit.visitor.session.id)
@@ -119,9 +128,7 @@ async def change_password(request: web.Request, visit: Visit) -> web.StreamRespo
         await accounts.set_password(user, password)
     except AccountError as error:
         return _account(request, visit, error=str(error), status=400)
-    return await _enter(
-        request, visit, await request.app[SESSIONS].open(user, request.remote or ""), "/account?changed"
-    )
+    return await enter(request, visit, await request.app[SESSIONS].open(user, request.remote or ""), "/account?changed")
 
 
 async def set_theme(request: web.Request, visit: Visit) -> web.StreamResponse:

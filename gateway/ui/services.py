@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
 from gateway.accounts.key_book import KeyBook
+from gateway.accounts.people import Accounts
 from gateway.accounts.ports import Audit, People
+from gateway.accounts.registration import Registration
+from gateway.accounts.team import TeamDesk
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.errors import GatewayError
@@ -164,6 +167,9 @@ class UiServices:
     clock: Clock
     secret: bytes
     estimate: BillEstimator
+    accounts: Accounts
+    registration: Registration
+    team: TeamDesk
     keys: KeyBook
     managed_by: Callable[[tuple[str, ...]], str]
     limit_states: LimitReader | None = None

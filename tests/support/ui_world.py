@@ -3,15 +3,19 @@
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.accounts.key_book import KeyBook
+from gateway.accounts.mail import Mail
 from gateway.accounts.people import Accounts
+from gateway.accounts.registration import Registration
+from gateway.accounts.team import TeamDesk
 from gateway.clock import SECOND_US, ManualClock
+from gateway.config.accounts import account_settings
 from gateway.config.loader import load
 from gateway.config.snapshot import Snapshot
 from gateway.ids import uuid7
@@ -49,6 +53,21 @@ tenants:
 TENANTS = (Tenant("acme", "Acme Corp", "pro"), Tenant("globex", "Globex", "free"))
 
 
+class Letters:
+    """A mailer that keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mail] = []
+
+    async def send(self, mail: Mail) -> None:
+        self.sent.append(mail)
+
+    @property
+    def token(self) -> str:
+        """The token in the newest message."""
+        return re.search(r"token=([\w%-]+)", self.sent[-1].text)[1]
+
+
 @dataclass(slots=True)
 class World:
     """Everything that a test may move."""
@@ -61,6 +80,7 @@ class World:
     limits: list[LimitUse] = field(default_factory=list)
     posted: int = 0
     tried: list[TryCall] = field(default_factory=list)
+    mail: Letters = field(default_factory=Letters)
 
     @property
     def url(self) -> str:
@@ -110,12 +130,13 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, tenants: Sequence[Tenant] = TENANTS, config: str = CONFIG, now_us: int = NOW_US
+    folder: Path, tenants: Sequence[Tenant] = TENANTS, config: str = CONFIG, now_us: int = NOW_US, **blocks: object
 ) -> AsyncIterator[World]:
-    """The tenants with a key each, no calls, nobody logged in."""
+    """The tenants with a key each, no calls, nobody logged in. ``blocks`` are laid over the configuration read."""
     path = folder / "gateway.yaml"
     path.write_text(config)
     snapshot: Snapshot = load(path, {})
+    snapshot = replace(snapshot, source=snapshot.source | blocks)
     store = await open_store("sqlite:///ui.db", folder)
     clock = ManualClock(now_us)
     keys = [Key("k1", t.id, t.id.encode().ljust(32, b".")[:32], f"{t.name}'s server", created_us=1) for t in tenants]
@@ -134,12 +155,20 @@ async def open_world(
         tried.append(call)
         return TryAnswer(200, "OK", (("Content-Type", "application/json"),), b'{"city": "Oslo"}', False, 12_000)
 
+    accounts = Accounts(store.people, store.audit, clock, lambda: account_settings(snapshot.source).verify_email)
+    mail = Letters()
+    registration = Registration(
+        store, clock, accounts, mail, lambda: account_settings(snapshot.source), lambda: snapshot.server.public_url
+    )
     services = UiServices(
         store,
         lambda: snapshot,
         clock,
         b"s" * 32,
         estimate_bill,
+        accounts,
+        registration,
+        TeamDesk(store, clock, accounts, mail, registration),
         KeyBook(store, clock, applied, owner),
         owner,
         lambda tenant, keys: list(limits),
@@ -148,7 +177,7 @@ async def open_world(
     client = TestClient(TestServer(build_ui(services)), cookie_jar=CookieJar(unsafe=True))
     await client.start_server()
     try:
-        yield World(store, clock, services, Accounts(store.people, store.audit, clock), client, limits, tried=tried)
+        yield World(store, clock, services, accounts, client, limits, tried=tried, mail=mail)
     finally:
         await client.close()
         await store.close()
