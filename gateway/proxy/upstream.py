@@ -47,7 +47,8 @@ class UpstreamConnection(asyncio.Protocol):
     """States: idle → head → body → done → idle; tunnel after 101; dead at last."""
 
     __slots__ = (
-        "_buffer", "_changed", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink", "_state",
+        "_buffer", "_changed", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink",
+        "_state", "_told_end",
         "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
         "pending", "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
     )  # fmt: skip
@@ -64,6 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.used = 0
         self.idle_since = 0.0
         self.keep_until = 0.0
+        self._told_end = False
         self._clear()
 
     def _clear(self) -> None:
@@ -263,6 +265,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self.pending_size > self._max_head:
             self.pause()
 
+    def eof_received(self) -> None:
+        """Over TLS it is told of a close_notify only (uvloop): without one the connection was cut (RFC 8446 §6.1)."""
+        self._told_end = True
+
     def connection_lost(self, error: Exception | None) -> None:
         state, self._state = self._state, _DEAD
         if state != _DEAD:
@@ -270,7 +276,8 @@ class UpstreamConnection(asyncio.Protocol):
         if state == _HEAD:
             self.failure = self.failure or UPSTREAM_FAILED
         elif state == _BODY:
-            if error is None and self.response is not None and self.response.framing is Framing.CLOSE:
+            whole = error is None and (self._told_end or self.pool.tls is None)
+            if whole and self.response is not None and self.response.framing is Framing.CLOSE:
                 self.complete = True
             else:
                 self.failure = self.failure or TRUNCATED

@@ -11,6 +11,4 @@ def client_context(settings: UpstreamTls) -> ssl.SSLContext:
     """A context that verifies chain and name. Raises ``OSError`` or ``ssl.SSLError`` for a file that holds no CA."""
     context = ssl.create_default_context(cafile=settings.ca or None)
     context.set_alpn_protocols(["http/1.1"])
-    # A connection that ends without close_notify was cut (RFC 8446 §6.1): no close-delimited answer ends like that.
-    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context
