@@ -4,12 +4,16 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
+
+from pydantic_core import PydanticCustomError
 
 from gateway.cli.common import EXIT_USAGE, fail
 from gateway.clock import SystemClock
 from gateway.config.loader import load
+from gateway.config.price_schema import exact_decimal
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.invoicing.verifying import Verification
 from gateway.storage.ports import PLATFORM
@@ -54,3 +58,11 @@ def moment(text: str) -> datetime:
     except ValueError:
         fail(f"{text}: expected a date such as 2026-11-01 or a time such as 2026-11-01T10:00:00Z", EXIT_USAGE)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def decimal(option: str, text: str) -> Decimal:
+    """An amount as people write it; leaves with a word when it is none."""
+    try:
+        return exact_decimal(text)
+    except PydanticCustomError as error:
+        fail(f"{option}: {error.message()}", EXIT_USAGE)

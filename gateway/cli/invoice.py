@@ -66,11 +66,7 @@ def finalize_command(
     from gateway.cli.books import at_desk
     from gateway.invoicing.shapes import row_json
 
-    shape = row_json(at_desk(config, lambda desk: desk.finalize(invoice, ACTOR)))
-    if json:
-        print_json(shape)
-    else:
-        _table([shape])
+    _one(row_json(at_desk(config, lambda desk: desk.finalize(invoice, ACTOR))), json)
 
 
 @app.command("verify")
@@ -135,6 +131,79 @@ def show_command(
 
     row, lines = at_desk(config, lambda desk: desk.invoice(PLATFORM, invoice))
     _show(invoice_json(row, lines), json)
+
+
+@app.command("pay")
+def pay_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number.")],
+    amount: Annotated[str, typer.Option(help="A part; all that is owed when left out.")] = "",
+    reference: Annotated[str, typer.Option(help="The bank's reference: told twice, it is one payment.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Record a payment that came in."""
+    from gateway.cli.books import at_desk, decimal
+    from gateway.invoicing.shapes import row_json
+
+    paid = decimal("--amount", amount) if amount else None
+    row = at_desk(config, lambda desk: desk.pay(invoice, ACTOR, amount=paid, reference=reference))
+    _one(row_json(row), json)
+
+
+@app.command("void")
+def void_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number.")],
+    reissue: Annotated[bool, typer.Option("--reissue", help="Make another in its place, by today's terms.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Take an unpaid invoice back, or replace it."""
+    from gateway.cli.books import at_desk
+    from gateway.invoicing.shapes import row_json
+
+    _one(row_json(at_desk(config, lambda desk: desk.void(invoice, ACTOR, reissue=reissue))), json)
+
+
+@app.command("write-off")
+def write_off_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Expect no more money for an invoice."""
+    from gateway.cli.books import at_desk
+    from gateway.invoicing.shapes import row_json
+
+    _one(row_json(at_desk(config, lambda desk: desk.write_off(invoice, ACTOR))), json)
+
+
+@app.command("credit-note")
+def credit_note_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number.")],
+    reason: Annotated[str, typer.Option(help="Why; the customer reads it.")],
+    amount: Annotated[str, typer.Option(help="Tax included; all that is left of it when left out.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+) -> None:
+    """Give back a part of a final invoice, or all of it."""
+    from gateway.cli.books import at_desk, decimal
+    from gateway.invoicing.shapes import note_json
+
+    given = decimal("--amount", amount) if amount else None
+    shape = note_json(at_desk(config, lambda desk: desk.credit_note(invoice, ACTOR, reason, amount=given)))
+    if json:
+        print_json(shape)
+    else:
+        print_table(
+            ("credit note", "invoice", "total"), [(shape["number"], shape["invoice"], shape["total"]["amount"])]
+        )
+
+
+def _one(shape: "Json", json: bool) -> None:
+    if json:
+        print_json(shape)
+    else:
+        _table([shape])
 
 
 def _table(shapes: "list[Json]") -> None:

@@ -6,7 +6,20 @@ import sys
 import typer
 
 HELP = "A reverse proxy that authenticates, limits, meters and bills the calls to APIs you already have."
-COMMANDS = ("serve", "demo", "check", "migrate", "keys", "users", "calls", "usage", "rate", "invoice", "reconcile")
+COMMANDS = (
+    "serve",
+    "demo",
+    "check",
+    "migrate",
+    "keys",
+    "users",
+    "calls",
+    "usage",
+    "rate",
+    "invoice",
+    "subscriptions",
+    "reconcile",
+)
 
 
 def build_app() -> typer.Typer:

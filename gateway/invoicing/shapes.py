@@ -7,11 +7,12 @@ from typing import Any
 from gateway.billing.pricing.model import Step
 from gateway.billing.wording import describe_step
 from gateway.invoicing.account import Account
+from gateway.invoicing.changing import Changing
 from gateway.invoicing.composing import Composed
 from gateway.invoicing.verifying import Verification
 from gateway.money import EXACT, Money
 from gateway.period import from_us, to_us
-from gateway.storage.billing_values import InvoiceRow, LineRow
+from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, SubscriptionRow
 
 Json = dict[str, Any]
 
@@ -104,6 +105,57 @@ def line_json(line: LineRow, currency: str) -> Json:
 def explained(line: LineRow, currency: str) -> list[str]:
     """The steps of a line in words."""
     return [describe_step(_step(step), currency) for step in line.steps]
+
+
+def note_json(note: CreditNoteRow) -> Json:
+    """A credit note."""
+    return {
+        "id": note.id,
+        "number": note.number,
+        "tenant": note.tenant,
+        "invoice": note.invoice,
+        "subtotal": money(note.subtotal, note.currency),
+        "tax": money(note.tax, note.currency),
+        "total": money(note.total, note.currency),
+        "reason": note.reason,
+        "created_at": time(note.at_us),
+    }
+
+
+def subscription_json(row: SubscriptionRow) -> Json:
+    """A subscription; ``change`` is what waits for the period's end."""
+    return {
+        "id": row.id,
+        "tenant": row.tenant,
+        "plan": row.plan,
+        "version": row.version,
+        "cycle": row.cycle,
+        "quantity": row.quantity,
+        "state": row.state,
+        "anchor": row.anchor,
+        "timezone": row.timezone,
+        "start_at": time(row.start_us),
+        "trial_end_at": time(row.trial_end_us),
+        "billed_until": time(row.billed_until_us),
+        "cancel_at": time(row.cancel_at_us),
+        "canceled_at": time(row.canceled_us),
+        "pinned": row.pinned,
+        "change": row.change,
+    }
+
+
+def changing_json(found: Changing) -> Json:
+    """A change of plan, cycle or seats: from when, and what it costs now."""
+    composed = found.composed
+    return {
+        "plan": found.phase.plan,
+        "cycle": found.phase.cycle,
+        "quantity": found.phase.quantity,
+        "when": found.when,
+        "effective_at": time(found.effective_us),
+        "total": None if composed is None else money(composed.amounts["total"], composed.inputs.currency),
+        "lines": [] if composed is None else [line_json(one, composed.inputs.currency) for one in composed.lines("")],
+    }
 
 
 def verification_json(found: Verification) -> Json:

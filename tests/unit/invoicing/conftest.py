@@ -1,6 +1,7 @@
 """A small gateway without processes: a store, a configuration, a clock set by hand, and calls posted at will."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,11 +88,26 @@ class Bench:
         return [await self.desk.invoice(PLATFORM, row.id) for row in rows]
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Bench]:
     """A bench at the beginning of 2025 that has loaded ``DOCUMENT``."""
-    store = await open_store("sqlite:///gateway.db", tmp_path)
-    made = Bench(store, compile_snapshot(DOCUMENT, tmp_path, 1), ManualClock(us("2025-01-01")), tmp_path)
+    store = await open_store("sqlite:///gateway.db", folder)
+    made = Bench(store, compile_snapshot(DOCUMENT, folder, 1), ManualClock(us("2025-01-01")), folder)
     await made.load()
     yield made
     await store.close()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench of its own."""
+    async with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def second(tmp_path: Path) -> AsyncIterator[Bench]:
+    """Another one, to compare with."""
+    (tmp_path / "second").mkdir()
+    async with opened(tmp_path / "second") as made:
+        yield made

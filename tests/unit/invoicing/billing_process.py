@@ -1,0 +1,22 @@
+"""One process that runs the billing job once at a given time: ``python billing_process.py DOCUMENT FOLDER NOW_US``."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from gateway.clock import ManualClock
+from gateway.config.compile import compile_snapshot
+from gateway.invoicing.subscriptions import BillingDesk
+from gateway.storage.store import open_store
+
+
+async def main(document: dict[str, object], folder: Path, now_us: int) -> None:
+    snapshot = compile_snapshot(document, folder, 1)
+    store = await open_store("sqlite:///gateway.db", folder)
+    report = await BillingDesk(store, lambda: snapshot, ManualClock(now_us)).run()
+    await store.close()
+    print(len(report.final))
+
+
+asyncio.run(main(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), int(sys.argv[3])))
