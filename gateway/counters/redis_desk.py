@@ -13,8 +13,8 @@ from redis.cluster import RedisCluster
 from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.counters.entry import Entry
-from gateway.counters.redis_form import Prepared
-from gateway.counters.redis_store import LIVES, tenant_of
+from gateway.counters.redis_form import LIVES, Prepared
+from gateway.counters.redis_store import tenant_of
 from gateway.counters.seeding import Unseeded
 from gateway.errors import StoreUnavailable
 from gateway.quotas import sliding
@@ -98,12 +98,12 @@ class RedisDesk:
     def expired(self) -> list[str]:
         """The incarnations whose lease has ended."""
         lives = [name.decode() for name in self._ask("smembers", LIVES)]
-        return [name for name in lives if not self._ask("exists", f"gw:lease:{name}")]
+        return [name for name in lives if not self._ask("exists", form.lease_key(name.encode()))]
 
     def sweep(self, incarnation: str, leave: bytes = b"swept") -> int:
         """Release all that an incarnation holds; ``swept`` leaves a note for its own host, should that come back."""
         name, released = incarnation.encode(), 0
-        for tenant in self._ask("smembers", b"gw:tenants:" + name):
+        for tenant in self._ask("smembers", form.tenants_key(name)):
             text = tenant.decode(errors="surrogateescape")
             prefix = form.key_prefix(text, self.epoch(text))
             key = form.calls_key(prefix, incarnation)
@@ -117,8 +117,8 @@ class RedisDesk:
                 self._ask("delete", key)
         self._ask("srem", LIVES, name)
         if not leave:
-            self._ask("delete", b"gw:tenants:" + name)
-            self._ask("delete", b"gw:lease:" + name)
+            self._ask("delete", form.tenants_key(name))
+            self._ask("delete", form.lease_key(name))
         return released
 
     # ── seeding ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,9 @@ COUNTER = Struct("<16s9d")  # key, algorithm, amount, max, window, burst, flags,
 HELD_AT = Struct("<d")
 ROW = Struct("<qq")
 WORDS = Struct("<5d")
+REGISTRY = "."  # stands for a tenant in the keys of what is no tenant's; no tenant can have the name
+LIVES = b"gw:{.}:lives"
+"""The worker incarnations that may hold reservations."""
 HARD, SHARED, SEEDS = 1, 2, 4
 REPLY_HEAD, REPLY_STATE = 2, 6  # words
 _SEEDED = (Algorithm.CALENDAR, Algorithm.SLIDING)
@@ -26,6 +29,16 @@ _SEEDED = (Algorithm.CALENDAR, Algorithm.SLIDING)
 def key_prefix(tenant: str, epoch: str) -> bytes:
     """Every key of a tenant starts so: one slot of a cluster, and nothing of an earlier life of the server is seen."""
     return f"gw:{{{tenant}}}:{epoch}:".encode(errors="surrogateescape")
+
+
+def lease_key(incarnation: bytes) -> bytes:
+    """There while a worker incarnation lives, and some seconds longer."""
+    return b"gw:{.}:lease:" + incarnation
+
+
+def tenants_key(incarnation: bytes) -> bytes:
+    """The tenants of which an incarnation may hold reservations."""
+    return b"gw:{.}:tenants:" + incarnation
 
 
 def mark_key(prefix: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
-from gateway.counters.redis_form import Prepared
+from gateway.counters.redis_form import LIVES, REGISTRY, Prepared
 from gateway.counters.redis_link import RedisLink
 from gateway.counters.redis_nodes import RedisNodes
 from gateway.counters.seeding import Notes, describe
@@ -20,8 +20,6 @@ _PREPARED = 8192  # reservations whose commands are remembered
 _OWED = 100_000  # ends of calls that wait for Redis to come back
 LEASE_MS = 15_000
 RENEW = 5.0
-LIVES = b"gw:lives"
-"""The worker incarnations that may hold reservations."""
 
 _logger = logging.getLogger(__name__)
 
@@ -171,25 +169,29 @@ class RedisCounterStore:
 
     def _register(self, tenant: str) -> None:
         """Say where a sweep finds this worker's reservations."""
-        first = self._nodes.first
-        if first.is_up:
+        registry = self._nodes.of(REGISTRY)
+        if registry.is_up:
             name = self.incarnation.encode()
             for command in (
-                form.command(b"SET", b"gw:lease:" + name, b"", b"PX", b"%d" % LEASE_MS),
+                form.command(b"SET", form.lease_key(name), b"", b"PX", b"%d" % LEASE_MS),
                 form.command(b"SADD", LIVES, name),
-                form.command(b"SADD", b"gw:tenants:" + name, tenant.encode(errors="surrogateescape")),
+                form.command(b"SADD", form.tenants_key(name), tenant.encode(errors="surrogateescape")),
             ):
-                first.ask(command).add_done_callback(_taken)
+                registry.ask(command).add_done_callback(_taken)
             self._tenants.add(tenant)
 
     async def _renew(self) -> None:
         """The lease: while it runs, what this incarnation holds is in use (SEMANTICS §21)."""
         while True:
             await asyncio.sleep(RENEW)
-            first = self._nodes.first
-            if first.is_up and self._tenants:
-                command = form.command(b"SET", b"gw:lease:" + self.incarnation.encode(), b"", b"PX", b"%d" % LEASE_MS)
-                first.ask(command).add_done_callback(_taken)
+            try:
+                registry = self._nodes.of(REGISTRY)
+                if self._tenants:
+                    lease = form.lease_key(self.incarnation.encode())
+                    command = form.command(b"SET", lease, b"", b"PX", b"%d" % LEASE_MS)
+                    registry.ask(command).add_done_callback(_taken)
+            except StoreUnavailable:
+                continue  # while Redis is away leases end; nobody sweeps either
             if self._owed:
                 self._start_paying()
 

@@ -111,7 +111,7 @@ def test_a_lost_workers_calls_are_swept_and_counted_again_when_its_host_comes_ba
     store.settle_now(settled, first.at_us, binding.reservation(NOW(), {"calls": 2}), (2, 2, 0))
     assert desk.expired() == []
     with redis.Redis.from_url(url) as client:
-        client.delete("gw:lease:lost")
+        client.delete("gw:{.}:lease:lost")
     assert desk.expired() == ["lost"]
     assert desk.sweep("lost") == 1
     assert (desk.expired(), desk.sweep("lost")) == ([], 0)
