@@ -20,6 +20,9 @@ from gateway.api.reading import parse_body, parse_query, read_body
 from gateway.api.routing import Routes
 from gateway.api.services import ApiServices
 from gateway.errors import StoreUnavailable
+from gateway.invoicing.changing import ManagedByConfig
+from gateway.invoicing.office import InvoiceError, NotFound
+from gateway.storage.billing_rows import Moved
 from gateway.storage.engine import Conflict
 from gateway.storage.values import BadCursor
 
@@ -47,8 +50,12 @@ class Dispatcher:
             return problem(error)
         except AccountError as error:
             return problem(_from_account(error))
+        except InvoiceError as error:
+            return problem(_from_billing(error))
         except BadCursor as error:
             return problem(ApiError("invalid", errors=(FieldError("after", str(error)),)))
+        except Moved:
+            return problem(ApiError("conflict", "Something else changed it in this very moment: try again."))
         except Conflict as error:
             logger.info("refused by the store", extra={"reason": str(error)})
             return problem(ApiError("already_exists"))
@@ -98,8 +105,8 @@ class Dispatcher:
         """Perform, and keep the answer for repeats, refusals too."""
         try:
             answer = await self._perform(operation, call)
-        except (ApiError, AccountError) as error:
-            refusal = error if isinstance(error, ApiError) else _from_account(error)
+        except (ApiError, AccountError, InvoiceError) as error:
+            refusal = _refusal(error)
             answer = Finished(refusal.status, {**refusal.headers, **PROBLEM}, _json(refusal.document()))
         except BaseException:
             await self._keeper.finish(call, key, Finished(500, {}, b""))
@@ -138,6 +145,18 @@ def problem(error: ApiError) -> web.Response:
     """A refusal on the wire."""
     headers = {**error.headers, **PROBLEM, "Cache-Control": "no-store"}
     return web.Response(status=error.status, body=_json(error.document()), headers=headers)
+
+
+def _refusal(error: ApiError | AccountError | InvoiceError) -> ApiError:
+    if isinstance(error, AccountError):
+        return _from_account(error)
+    return _from_billing(error) if isinstance(error, InvoiceError) else error
+
+
+def _from_billing(error: InvoiceError) -> ApiError:
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    return ApiError("managed_by_config" if isinstance(error, ManagedByConfig) else "conflict", str(error))
 
 
 def _from_account(error: AccountError) -> ApiError:

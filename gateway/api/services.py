@@ -13,6 +13,7 @@ from gateway.accounts.throttle import LoginThrottle
 from gateway.accounts.tokens import TokenDesk
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.quotas.limit import Mode
 from gateway.storage.store import Store
 from gateway.tenants.model import Key, Principal, Tenant
@@ -60,6 +61,7 @@ class ApiServices:
     team: TeamDesk
     registration: Registration
     throttle: LoginThrottle
+    billing: BillingDesk
     limits: LimitReader
     find_key: FindKey
     applied: Callable[[int], Awaitable[bool]]

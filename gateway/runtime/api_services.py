@@ -12,6 +12,7 @@ from gateway.api.dispatch import PORTAL
 from gateway.api.services import ApiServices, LimitReader
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.runtime.account_desks import AccountDesks
 from gateway.storage.store import Store
 from gateway.tenants.model import Principal
@@ -49,6 +50,7 @@ def api_services(
         team=desks.team,
         registration=desks.registration,
         throttle=desks.throttle,
+        billing=BillingDesk(store, snapshot, clock),
         limits=limits,
         find_key=lambda digest: state().find(digest),
         applied=applied,

@@ -11,6 +11,8 @@ from gateway.api.operation import Allowed, Call, Operation, Reply
 from gateway.api.problems import NOT_FOUND, ApiError, FieldError
 from gateway.api.values import Listed, Model, Name, PageQuery, Time, Zone, time_text
 from gateway.ids import new_id
+from gateway.invoicing.changing import Target
+from gateway.invoicing.office import NotFound
 from gateway.storage.account_values import TenantSettings
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant, TenantStatus
@@ -121,8 +123,26 @@ async def change_tenant(call: Call) -> Reply:
         raise ApiError("invalid", errors=(FieldError("", "name what changes"),))
     if "plan" in given.model_fields_set:
         _plan_exists(call, given.plan)
-    await _change(call, {field: getattr(given, field) for field in given.model_fields_set})
+    fields = {field: getattr(given, field) for field in given.model_fields_set}
+    if call.tenant.source == "store":
+        await _subscribe_anew(call, fields)
+    if fields:
+        await _change(call, fields)
     return Reply(await _view(call, call.tenant))
+
+
+async def _subscribe_anew(call: Call, fields: dict[str, object]) -> None:
+    """Plan and cycle are the subscription's, once there is one: a change is billed from now on."""
+    target = Target(str(fields.get("plan", "")), str(fields.get("billing_cycle", "")))
+    if not (target.plan or target.cycle):
+        return
+    try:
+        await call.services.billing.change(call.tenant.id, target, call.user.id, "now")
+    except NotFound:
+        return
+    fields.pop("plan", None)
+    fields.pop("billing_cycle", None)
+    call.tenant_or_none = await call.services.store.tenants.get(PLATFORM, call.tenant.id)
 
 
 async def _change(call: Call, fields: dict[str, object]) -> None:
@@ -214,7 +234,7 @@ OPERATIONS = (
     Operation("getTenant", "GET", "/tenants/{tenant}", "One tenant", Allowed("settings", "read", "named"), get_tenant,
               "tenants", TenantView),
     Operation("changeTenant", "PATCH", "/tenants/{tenant}", "Change a tenant", _NAMED, change_tenant, "tenants",
-              TenantView, request=TenantChange, errors=("managed_by_config",)),
+              TenantView, request=TenantChange, errors=("managed_by_config", "conflict")),
     Operation("suspendTenant", "POST", "/tenants/{tenant}/suspend", "Refuse a tenant's calls", _NAMED, suspend,
               "tenants", TenantView, errors=_STATE),
     Operation("reopenTenant", "POST", "/tenants/{tenant}/reopen", "Let a suspended tenant's calls pass again", _NAMED,

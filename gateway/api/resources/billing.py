@@ -1,0 +1,181 @@
+"""Subscriptions, invoices, payments and credit notes, by the desk that the job and the commands use too."""
+
+from decimal import Decimal
+
+from gateway.api.operation import Allowed, Call, Operation, Reply
+from gateway.api.problems import ApiError, FieldError
+from gateway.api.resources.billing_views import (
+    CancelRequest,
+    ChangeRequest,
+    ChangeView,
+    CreditNoteRequest,
+    CreditNoteView,
+    Estimate,
+    InvoiceDetail,
+    InvoiceList,
+    InvoiceQuery,
+    InvoiceView,
+    LineView,
+    PaymentView,
+    PayRequest,
+    SubscriptionView,
+    VerificationView,
+    VoidRequest,
+)
+from gateway.api.values import Money
+from gateway.invoicing.changing import Target
+from gateway.storage.billing_values import InvoiceRow
+
+
+async def get_subscription(call: Call) -> Reply:
+    return Reply(SubscriptionView.of(await call.services.billing.subscription(call.scope, call.tenant.id)))
+
+
+async def preview_change(call: Call) -> Reply:
+    given = call.body(ChangeRequest)
+    found = await call.services.billing.preview_change(call.scope, call.tenant.id, _target(given), given.when)
+    return Reply(ChangeView.of(found))
+
+
+async def change_subscription(call: Call) -> Reply:
+    given = call.body(ChangeRequest)
+    found = await call.services.billing.change(call.tenant.id, _target(given), call.user.id, given.when)
+    return Reply(ChangeView.of(found))
+
+
+async def cancel(call: Call) -> Reply:
+    given = call.body(CancelRequest)
+    row = await call.services.billing.cancel(call.tenant.id, call.user.id, now=given.now)
+    return Reply(SubscriptionView.of(row))
+
+
+async def keep(call: Call) -> Reply:
+    return Reply(SubscriptionView.of(await call.services.billing.keep(call.tenant.id, call.user.id)))
+
+
+async def pause(call: Call) -> Reply:
+    return Reply(SubscriptionView.of(await call.services.billing.pause(call.tenant.id, call.user.id)))
+
+
+async def resume(call: Call) -> Reply:
+    return Reply(SubscriptionView.of(await call.services.billing.resume(call.tenant.id, call.user.id)))
+
+
+async def list_invoices(call: Call) -> Reply:
+    query = call.query(InvoiceQuery)
+    rows = await call.services.billing.invoices(
+        call.scope, tenant=call.scope.tenant or "", state=query.state or "", limit=query.limit + 1, after=query.after
+    )
+    more = rows[query.limit - 1].id if len(rows) > query.limit else None
+    return Reply(InvoiceList(data=[InvoiceView.of(row) for row in rows[: query.limit]], next=more))
+
+
+async def get_invoice(call: Call) -> Reply:
+    desk = call.services.billing
+    row, lines = await desk.invoice(call.scope, call.params["invoice"])
+    return Reply(
+        InvoiceDetail(
+            invoice=InvoiceView.of(row),
+            lines=[LineView.of_row(line, row.currency) for line in lines],
+            payments=[PaymentView.of(one) for one in await desk.payments(call.scope, row.id)],
+            credit_notes=[CreditNoteView.of(one) for one in await desk.credit_notes(call.scope, row.id)],
+        )
+    )
+
+
+async def estimate(call: Call) -> Reply:
+    _, composed = await call.services.billing.preview(call.scope, call.tenant.id)
+    return Reply(Estimate.of(composed))
+
+
+async def calculate(call: Call) -> Reply:
+    return Reply(InvoiceView.of(await call.services.billing.calculate(call.scope, call.tenant.id, call.user.id)))
+
+
+async def finalize(call: Call) -> Reply:
+    row = await _invoice(call)
+    return Reply(InvoiceView.of(await call.services.billing.finalize(row.id, call.user.id)))
+
+
+async def pay(call: Call) -> Reply:
+    given, row = call.body(PayRequest), await _invoice(call)
+    if call.user.tenant is not None:
+        # Who owes can't record that he paid; a payment provider that asks his bank comes with that capability.
+        raise ApiError("conflict", "Pay by bank transfer and name the invoice; the operator records what came in.")
+    amount = None if given.amount is None else Decimal(given.amount)
+    paid = await call.services.billing.pay(row.id, call.user.id, amount=amount, reference=given.reference)
+    return Reply(InvoiceView.of(paid))
+
+
+async def void(call: Call) -> Reply:
+    row = await _invoice(call)
+    done = await call.services.billing.void(row.id, call.user.id, reissue=call.body(VoidRequest).reissue)
+    return Reply(InvoiceView.of(done))
+
+
+async def credit_note(call: Call) -> Reply:
+    given, row = call.body(CreditNoteRequest), await _invoice(call)
+    amount = None if given.amount is None else Decimal(given.amount)
+    made = await call.services.billing.credit_note(row.id, call.user.id, given.reason, amount=amount)
+    return Reply(CreditNoteView.of(made))
+
+
+async def verify(call: Call) -> Reply:
+    found = await call.services.billing.verify(call.scope, call.params["invoice"])
+    difference = Money.of(found.difference.amount, found.difference.currency)
+    return Reply(VerificationView(holds=found.holds, difference=difference, faults=list(found.faults)))
+
+
+async def _invoice(call: Call) -> InvoiceRow:
+    """The invoice within the caller's scope: the desk's own operations are the platform's."""
+    row, _ = await call.services.billing.invoice(call.scope, call.params["invoice"])
+    return row
+
+
+def _target(given: ChangeRequest) -> Target:
+    if given.plan is None and given.billing_cycle is None and given.quantity is None:
+        raise ApiError("invalid", errors=(FieldError("", "name what changes: plan, billing_cycle or quantity"),))
+    return Target(given.plan or "", given.billing_cycle or "", given.quantity or 0)
+
+
+_SUB_READ, _SUB_WRITE = Allowed("subscription", "read"), Allowed("subscription", "write")
+_READ, _PREVIEW = Allowed("invoices", "read", "either"), Allowed("invoices", "preview")
+_WRITE, _PAY = Allowed("invoices", "write", "either"), Allowed("invoices", "pay", "either")
+_STATE = ("conflict", "not_found")
+_OWNED = ("conflict", "managed_by_config", "not_found")
+
+OPERATIONS = (
+    Operation("getSubscription", "GET", "/subscription", "What the tenant is on", _SUB_READ, get_subscription,
+              "billing", SubscriptionView),
+    Operation("previewChange", "POST", "/subscription/preview", "What a change would cost",
+              Allowed("subscription", "preview"), preview_change, "billing", ChangeView, request=ChangeRequest,
+              errors=_OWNED),
+    Operation("changeSubscription", "POST", "/subscription/change", "Change plan, cycle or quantity", _SUB_WRITE,
+              change_subscription, "billing", ChangeView, request=ChangeRequest, errors=_OWNED),
+    Operation("cancelSubscription", "POST", "/subscription/cancel", "End the subscription", _SUB_WRITE, cancel,
+              "billing", SubscriptionView, request=CancelRequest, errors=_OWNED),
+    Operation("keepSubscription", "POST", "/subscription/keep", "Take back what waits for the period's end", _SUB_WRITE,
+              keep, "billing", SubscriptionView, errors=_OWNED),
+    Operation("pauseSubscription", "POST", "/subscription/pause", "Stop serving, and charging fees", _SUB_WRITE, pause,
+              "billing", SubscriptionView, errors=_OWNED),
+    Operation("resumeSubscription", "POST", "/subscription/resume", "Serve again", _SUB_WRITE, resume, "billing",
+              SubscriptionView, errors=_OWNED),
+    Operation("estimate", "GET", "/invoices/estimate", "The bill so far", Allowed("invoices", "read"), estimate,
+              "billing", Estimate, errors=_STATE),
+    Operation("listInvoices", "GET", "/invoices", "Invoices, newest first", _READ, list_invoices, "billing",
+              InvoiceList, query=InvoiceQuery),
+    Operation("calculateInvoice", "POST", "/invoices/calculate", "Make or refresh the draft of the present period",
+              _PREVIEW, calculate, "billing", InvoiceView, errors=_STATE),
+    Operation("getInvoice", "GET", "/invoices/{invoice}", "One invoice, by id or number", _READ, get_invoice, "billing",
+              InvoiceDetail),
+    Operation("verifyInvoice", "GET", "/invoices/{invoice}/verification", "Rate an invoice again from the ledger",
+              _READ, verify, "billing", VerificationView, errors=_STATE),
+    Operation("finalizeInvoice", "POST", "/invoices/{invoice}/finalize", "Make a draft final before its time", _WRITE,
+              finalize, "billing", InvoiceView, errors=_STATE),
+    Operation("payInvoice", "POST", "/invoices/{invoice}/pay", "Record a payment", _PAY, pay, "billing", InvoiceView,
+              request=PayRequest, errors=_STATE),
+    Operation("voidInvoice", "POST", "/invoices/{invoice}/void", "Take a wrong invoice back", _WRITE, void, "billing",
+              InvoiceView, request=VoidRequest, errors=_STATE),
+    Operation("createCreditNote", "POST", "/invoices/{invoice}/credit-notes", "Give back a part or all of an invoice",
+              _WRITE, credit_note, "billing", CreditNoteView, 201, CreditNoteRequest, errors=_STATE),
+)  # fmt: skip
