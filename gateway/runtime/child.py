@@ -11,7 +11,10 @@ import msgspec
 
 
 class ChildSpec(msgspec.Struct, frozen=True):
-    """What the supervisor tells a child on its command line. ``listen`` holds inherited descriptors."""
+    """What the supervisor tells a child on its command line. ``listen`` holds inherited descriptors.
+
+    Where ``go`` is one, the child loads its code and begins when that can be read. ``role`` is what this host runs.
+    """
 
     name: str
     data_dir: str
@@ -21,6 +24,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
     slot: int = 0
     listen: tuple[int, ...] = ()
     log_level: str = "INFO"
+    go: int = -1
+    role: str = "all"
 
     @property
     def data(self) -> Path:
@@ -32,6 +37,13 @@ def read_spec() -> ChildSpec:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return msgspec.json.decode(sys.argv[1].encode(), type=ChildSpec)
+
+
+def wait_for_go(spec: ChildSpec) -> None:
+    """Wait for the supervisor's word; its death is one too."""
+    if spec.go >= 0:
+        os.read(spec.go, 1)
+        os.close(spec.go)
 
 
 def say_ready(spec: ChildSpec) -> None:

@@ -34,6 +34,7 @@ class Child:
     sockets: tuple[socket.socket, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     ready_fd: int = -1
+    go_fd: int = -1
     is_ready: bool = False
     started: float = 0.0
     start_at: float = 0.0
@@ -44,16 +45,21 @@ class Child:
 class ProcessTable:
     """Starts, watches and ends children. One thread, one ``select``; no asyncio."""
 
-    def __init__(self, snapshot: Snapshot, config_path: Path, log_level: str) -> None:
+    def __init__(self, snapshot: Snapshot, config_path: Path, log_level: str, role: str = "all") -> None:
         self._snapshot = snapshot
         self._config_path = config_path
         self._log_level = log_level
+        self._role = role
         self._lifeline_read, self._lifeline_write = os.pipe()
         self.children: list[Child] = []
 
-    def start(self, child: Child) -> None:
-        """Start a child by exec; it inherits its sockets, the lifeline and a pipe to say that it is ready."""
+    def start(self, child: Child, *, held: bool = False) -> None:
+        """Start a child by exec; it inherits its sockets, the lifeline and a pipe to say that it is ready.
+
+        ``held``: it loads its code meanwhile, and begins at ``release``.
+        """
         ready_read, ready_write = os.pipe()
+        go_read, child.go_fd = os.pipe() if held else (-1, -1)
         spec = ChildSpec(
             name=child.name,
             data_dir=str(self._snapshot.data_dir),
@@ -63,16 +69,27 @@ class ProcessTable:
             slot=child.slot,
             listen=tuple(s.fileno() for s in child.sockets),
             log_level=self._log_level,
+            go=go_read,
+            role=self._role,
         )
         child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-m", child.module, msgspec.json.encode(spec).decode()],
-            pass_fds=(self._lifeline_read, ready_write, *spec.listen),
+            pass_fds=(self._lifeline_read, ready_write, *spec.listen, *((go_read,) if held else ())),
             stdin=subprocess.DEVNULL,
         )
         os.close(ready_write)
+        if held:
+            os.close(go_read)
         child.ready_fd, child.is_ready, child.started = ready_read, False, time.monotonic()
         if child not in self.children:
             self.children.append(child)
+
+    def release(self, children: list[Child]) -> None:
+        """Let held children begin."""
+        for child in children:
+            if child.go_fd >= 0:
+                os.close(child.go_fd)  # the child reads the end of it
+                child.go_fd = -1
 
     def wait_events(self, timeout: float, wakeup: int) -> None:
         """Wait for a signal, a child's word, or the timeout; then note who is ready."""
@@ -98,6 +115,7 @@ class ProcessTable:
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
                 child.ready_fd = -1
+            self.release([child])
             child.backoff = BACKOFF_FIRST if lived > STEADY_AFTER else min(child.backoff * 2, BACKOFF_MOST)
             child.start_at = time.monotonic() + (0 if lived > STEADY_AFTER else child.backoff)
             child.restarts += 1

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.25
 SHIPPER_WAIT = 20.0
+WORKERS_WAIT = 2.0
 DRAIN = 30.0
 ReadyCallback = Callable[[Snapshot], None]
 
@@ -59,13 +60,10 @@ class Supervisor:
         data_dir.prepare(snapshot.data_dir)
         lock = data_dir.DataDirLock(snapshot.data_dir)
         try:
-            data_sockets = sockets.listen_for_workers(snapshot.server.listen, snapshot.server.workers)
-            control_sockets = [sockets.listen(snapshot.server.control)]
-            if snapshot.server.portal is not None:
-                control_sockets.append(sockets.listen(snapshot.server.portal))
+            data_sockets, control_sockets = self._listen(snapshot)
             publisher = StatePublisher(snapshot.data_dir)
             publisher.publish_config(snapshot)
-            table = ProcessTable(snapshot, self._config_path, self._log_level)
+            table = ProcessTable(snapshot, self._config_path, self._log_level, self._role)
             with self._signals() as wakeup:
                 self._serve(snapshot, table, publisher, data_sockets, control_sockets, wakeup)
             table.close()
@@ -82,17 +80,21 @@ class Supervisor:
         control_sockets: list[socket.socket],
         wakeup: int,
     ) -> None:
-        shipper = Child("shipper", "gateway.runtime.shipper")
+        shipper = [Child("shipper", "gateway.runtime.shipper")] if data_sockets else []
         workers = [
             Child(f"worker-{slot}", "gateway.runtime.worker", slot, (listener,))
             for slot, listener in enumerate(data_sockets)
         ]
-        control = Child("control", "gateway.runtime.control", 0, tuple(control_sockets))
-        table.start(shipper)
-        deadline = time.monotonic() + SHIPPER_WAIT
-        while not (shipper.is_ready or self._stopping or time.monotonic() > deadline):
-            self._turn(table, wakeup)
-        for child in (*workers, control):
+        control = [Child("control", "gateway.runtime.control", 0, tuple(control_sockets))] if control_sockets else []
+        for child in shipper:
+            table.start(child)
+        for child in workers:
+            table.start(child, held=True)
+        self._wait(table, shipper, SHIPPER_WAIT, wakeup)
+        table.release(workers)
+        # The first accept is what a restart is measured by; the pages may load after it.
+        self._wait(table, workers, WORKERS_WAIT, wakeup)
+        for child in control:
             table.start(child)
         announced = False
         while not self._stopping:
@@ -108,8 +110,23 @@ class Supervisor:
                 publisher.publish_config(changed)
         logger.info("draining")
         table.stop(workers, DRAIN)
-        table.stop([control, shipper], DRAIN)
+        table.stop([*control, *shipper], DRAIN)
         logger.info("stopped")
+
+    def _listen(self, snapshot: Snapshot) -> tuple[list[socket.socket], list[socket.socket]]:
+        """The sockets of the role's workers and of its control process."""
+        server = snapshot.server
+        data_sockets = [] if self._role == "control" else sockets.listen_for_workers(server.listen, server.workers)
+        control_sockets = [] if self._role == "proxy" else [sockets.listen(server.control)]
+        if control_sockets and server.portal is not None:
+            control_sockets.append(sockets.listen(server.portal))
+        return data_sockets, control_sockets
+
+    def _wait(self, table: ProcessTable, children: list[Child], seconds: float, wakeup: int) -> None:
+        """Until all of these are ready, for so long at most, or the end is asked for."""
+        deadline = time.monotonic() + seconds
+        while not (all(child.is_ready for child in children) or self._stopping or time.monotonic() > deadline):
+            self._turn(table, wakeup)
 
     def _turn(self, table: ProcessTable, wakeup: int) -> None:
         table.wait_events(TICK, wakeup)

@@ -21,7 +21,7 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
 from gateway.runtime import counting, paths
-from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event, wait_for_go
 from gateway.runtime.hosts_seen import HostsSeen
 from gateway.runtime.listener_tls import ListenerCertificate
 from gateway.runtime.logs import configure
@@ -154,6 +154,7 @@ def main() -> None:
     """Process entry."""
     spec = read_spec()
     configure(spec.name, spec.log_level)
+    wait_for_go(spec)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
         async def serve() -> None:
