@@ -19,6 +19,8 @@ from gateway.errors import StoreUnavailable
 DEADLINE = 0.05
 HANDSHAKE = 1.0
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5)
+GRACE = 0.03
+"""On top, for an answer that is here already and was not read yet, because this process was kept from its work."""
 CLOCK_SLACK_US = 5_000
 _FATAL = ("NOSCRIPT", "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN")
 _logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class RedisLink(asyncio.Protocol):
 
     def not_after(self) -> bytes:
         """The server's time, about, at which a command sent now is past its deadline."""
-        return b"%d" % ((self._loop.time() + DEADLINE) * 1e6 + self._clock_offset + CLOCK_SLACK_US)
+        return b"%d" % ((self._loop.time() + DEADLINE + GRACE) * 1e6 + self._clock_offset + CLOCK_SLACK_US)
 
     def ask(self, command: bytes) -> "asyncio.Future[object]":
         """Send a command with those of this loop turn; the future has its answer. Raises ``StoreUnavailable``."""
@@ -147,10 +149,17 @@ class RedisLink(asyncio.Protocol):
         if not waiting:
             return
         deadline = waiting[0][1]
-        if deadline <= self._loop.time():
+        if deadline > self._loop.time():
+            self._timer = self._loop.call_at(deadline, self._look)
+        else:
+            self._timer = self._loop.call_later(GRACE, self._give_up, waiting[0][0])
+
+    def _give_up(self, oldest: "asyncio.Future[object]") -> None:
+        self._timer = None
+        if self._waiting and self._waiting[0][0] is oldest:
             self.drop("no answer within the deadline")
         else:
-            self._timer = self._loop.call_at(deadline, self._look)
+            self._look()
 
     # ── connecting ───────────────────────────────────────────────────────────────────────────────────────────────
 
