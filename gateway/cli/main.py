@@ -19,6 +19,7 @@ COMMANDS = (
     "invoice",
     "subscriptions",
     "reconcile",
+    "export",
 )
 
 

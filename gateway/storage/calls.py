@@ -60,14 +60,22 @@ class CallReads:
     _database: Database
 
     async def calls(
-        self, scope: Scope, filter: CallFilter = ANY_CALL, limit: int = 50, after: str | None = None
+        self,
+        scope: Scope,
+        filter: CallFilter = ANY_CALL,
+        limit: int = 50,
+        after: str | None = None,
+        *,
+        oldest_first: bool = False,
     ) -> Page[CallRow]:
-        """Rows newest first. Pages neither repeat nor miss a row while new calls come in."""
+        """Rows newest first, unless asked the other way. Pages neither repeat nor miss a row while calls come in."""
         table = schema.calls
         query = sa.select(*_COLUMNS).where(*conditions(scope, filter))
+        place = sa.tuple_(table.c.at_us, table.c.posting)
         if after is not None:
-            query = query.where(sa.tuple_(table.c.at_us, table.c.posting) < _cursor(after))
-        query = query.order_by(table.c.at_us.desc(), table.c.posting.desc()).limit(limit + 1)
+            query = query.where(place > _cursor(after) if oldest_first else place < _cursor(after))
+        order = (table.c.at_us, table.c.posting)
+        query = query.order_by(*order if oldest_first else (column.desc() for column in order)).limit(limit + 1)
         async with self._database.read() as connection:
             rows = [call_of(row) for row in await connection.execute(query)]
         more = f"{rows[limit - 1].own_us}.{rows[limit - 1].posting}" if len(rows) > limit else None
@@ -96,6 +104,12 @@ class CallReads:
             ended_calls = (await connection.execute(both)).scalar_one() if part_rows else 0
             known = await _known(connection, scope, also)
         return int(total - part_rows + part_calls - ended_calls) + len(set(also)) - known
+
+    async def count_rows(self, scope: Scope, filter: CallFilter = ANY_CALL) -> int:
+        """How many rows match: a call's parts count each."""
+        query = sa.select(sa.func.count()).select_from(schema.calls).where(*conditions(scope, filter))
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def ids(self, scope: Scope, filter: CallFilter = ANY_CALL) -> set[bytes]:
         """The ids of all matching calls: for comparing sets, not for pages."""

@@ -221,3 +221,7 @@ async def test_a_part_is_billed_in_its_own_time_and_counted_in_the_calls_windows
     page = await ledger.calls(PLATFORM, limit=1)
     rest = await ledger.calls(PLATFORM, limit=5, after=page.next)
     assert [row.own_us for row in (*page.rows, *rest.rows)] == [own, own, T0 + 6]
+    page = await ledger.calls(PLATFORM, limit=2, oldest_first=True)
+    rest = await ledger.calls(PLATFORM, limit=5, after=page.next, oldest_first=True)
+    assert [row.own_us for row in (*page.rows, *rest.rows)] == [T0 + 6, own, own]
+    assert await ledger.count_rows(PLATFORM) == 3
