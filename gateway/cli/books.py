@@ -1,6 +1,7 @@
 """How commands reach the desk: configuration and store opened, work done, store closed."""
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -14,8 +15,12 @@ from gateway.cli.common import EXIT_USAGE, fail
 from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.price_schema import exact_decimal
+from gateway.invoicing.documents import invoice_csv, invoice_html
+from gateway.invoicing.settings import BillingSettings
+from gateway.invoicing.shapes import invoice_json
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.invoicing.verifying import Verification
+from gateway.storage.billing_values import InvoiceRow, LineRow
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import open_store
 
@@ -66,3 +71,19 @@ def decimal(option: str, text: str) -> Decimal:
         return exact_decimal(text)
     except PydanticCustomError as error:
         fail(f"{option}: {error.message()}", EXIT_USAGE)
+
+
+def rendered(row: InvoiceRow, lines: list[LineRow], form: str, config: Path) -> tuple[bytes, tuple[str, ...]]:
+    """An invoice in one of its forms, and what there is to be said about it."""
+    shape = invoice_json(row, lines)
+    match form:
+        case "html":
+            return invoice_html(shape).encode(), ()
+        case "csv":
+            return invoice_csv(shape).encode(), ()
+        case "pdf":
+            from gateway.invoicing.pdf import invoice_pdf  # slow to import, and seldom needed
+
+            return invoice_pdf(shape, BillingSettings.of(load(config, os.environ)).fonts)
+        case _:
+            return json.dumps(shape, ensure_ascii=False, indent=2).encode(), ()

@@ -1,10 +1,22 @@
 """``gateway invoice``: preview, run, finalize, verify, list and show. The same desk that the daily job uses."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import DEFAULT_CONFIG, EXIT_FAILED, ConfigOption, JsonOption, print_json, print_table, say
+from gateway.cli.common import (
+    DEFAULT_CONFIG,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    ConfigOption,
+    JsonOption,
+    fail,
+    print_json,
+    print_table,
+    say,
+)
 
 if TYPE_CHECKING:
     from gateway.invoicing.shapes import Json
@@ -131,6 +143,29 @@ def show_command(
 
     row, lines = at_desk(config, lambda desk: desk.invoice(PLATFORM, invoice))
     _show(invoice_json(row, lines), json)
+
+
+@app.command("document")
+def document_command(
+    invoice: Annotated[str, typer.Argument(help="Id or number.")],
+    form: Annotated[str, typer.Option("--format", help="html, pdf, csv or json.")] = "pdf",
+    output: Annotated[Path | None, typer.Option(help="A file; standard output when left out.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """An invoice as a document."""
+    from gateway.cli.books import at_desk, rendered
+    from gateway.storage.ports import PLATFORM
+
+    if form not in ("html", "pdf", "csv", "json"):
+        fail("--format is html, pdf, csv or json", EXIT_USAGE)
+    row, lines = at_desk(config, lambda desk: desk.invoice(PLATFORM, invoice))
+    content, warnings = rendered(row, lines, form, config)
+    for warning in warnings:
+        say(f"gateway: {warning}")
+    if output is None:
+        sys.stdout.buffer.write(content)
+    else:
+        output.write_bytes(content)
 
 
 @app.command("pay")

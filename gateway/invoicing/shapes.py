@@ -67,6 +67,7 @@ def invoice_json(row: InvoiceRow, lines: Iterable[LineRow]) -> Json:
         "exempt": document["rules"]["exempt"],
         "seller": document["seller"],
         "customer": document["customer"],
+        "timezone": document["timezone"],
     }
 
 
