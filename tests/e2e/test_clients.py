@@ -70,9 +70,7 @@ def with_urllib3(base: str) -> list[Any]:
     form = {"file": ("a.bin", BODY)}
     with urllib3.PoolManager(headers=HEADERS) as pool:
         return [
-            json.loads(
-                pool.request("POST", f"{base}/echo", fields={"file": ("a.bin", BODY)}, multipart_boundary="b").data
-            ),
+            json.loads(pool.request("POST", f"{base}/echo", fields=form, multipart_boundary="b").data),
             json.loads(pool.request("PATCH", f"{base}/echo", body=pieces(), chunked=True).data),
             pool.request("GET", f"{base}/compressed", headers=HEADERS | {"Accept-Encoding": "gzip"}).data[:50],
             b"".join(pool.request("GET", f"{base}/stream", preload_content=False).stream(100)) == b"".join(CHUNKS),
