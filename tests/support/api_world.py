@@ -1,6 +1,6 @@
 """The API over a real SQLite store, with a clock set by hand: people of every role, two tenants, mail in a list."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +95,7 @@ class ApiWorld:
 
     async def ask(
         self, method: str, path: str, body: Any = None, token: str = "", **headers: str
-    ) -> tuple[int, Any, dict[str, str]]:
+    ) -> tuple[int, Any, Mapping[str, str]]:
         """Status, decoded body and headers of one request below ``/api/v1``."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if token:
@@ -110,7 +110,7 @@ class ApiWorld:
         async with self.client.request(method, f"/api/v1{path}", data=data, headers=sent) as response:
             raw = await response.read()
             kind = response.headers.get("Content-Type", "")
-            return response.status, msgspec.json.decode(raw) if "json" in kind and raw else raw, dict(response.headers)
+            return response.status, msgspec.json.decode(raw) if "json" in kind and raw else raw, response.headers
 
     async def post_calls(self, tenant: str, count: int, key: str = "k1") -> None:
         """So many calls, a second apart, up to now."""
