@@ -63,5 +63,5 @@ def test_whatever_dies_the_books_are_whole(
     assert reconciled.returncode == 0, reconciled.stdout + reconciled.stderr
     assert gateway.stop() == 0
     figures = check_books(read_ledger(gateway, url), load, upstream, used, kills)
-    print(f"proof: {store}, seed {seed}, {ROUNDS} rounds of {', '.join(VICTIMS)}: {figures}")
+    print(f"\nproof: {store}, seed {seed}, {ROUNDS} rounds of {', '.join(VICTIMS)}: {figures}")
     print(f"proof: {store}: restart to first accept {min(restarts):.2f} to {max(restarts):.2f} s")
