@@ -20,6 +20,7 @@ from gateway.api.health import Readiness, health_routes
 from gateway.api.metrics import GatewayCollector, Published, metrics_routes
 from gateway.clock import SystemClock
 from gateway.errors import GatewayError
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.runtime import paths
 from gateway.runtime.account_desks import account_desks
 from gateway.runtime.api_services import api_services, portal_guard
@@ -111,6 +112,7 @@ class Control:
                 registration=desks.registration,
                 team=desks.team,
                 keys=desks.keys,
+                billing=BillingDesk(store, lambda: self._feed.snapshot, clock),
                 managed_by=owner_files,
                 limit_states=limits,
                 try_call=Trier(lambda: self._feed.snapshot),

@@ -12,7 +12,7 @@ from gateway.clock import SECOND_US
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
-from gateway.ui import doors, entrance, key_pages, pages, team_pages, try_pages, usage_pages
+from gateway.ui import doors, entrance, invoice_pages, key_pages, pages, plan_pages, team_pages, try_pages, usage_pages
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded
@@ -66,6 +66,16 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("POST", "/admin/people/{action}", Need("platform", "team", "write"), team_pages.admin_act),
     ("GET", "/admin/tenants/{id}/team", Need("platform", "team"), team_pages.admin_tenant_team),
     ("POST", "/admin/tenants/{id}/team/{action}", Need("platform", "team", "write"), team_pages.admin_tenant_act),
+    ("GET", "/portal/invoices", Need("tenant", "invoices"), invoice_pages.portal_invoices),
+    ("GET", "/portal/invoices/{invoice}", Need("tenant", "invoices"), invoice_pages.portal_invoice),
+    ("GET", "/admin/invoices", Need("platform", "invoices"), invoice_pages.admin_invoices),
+    ("GET", "/admin/invoices/{invoice}", Need("platform", "invoices"), invoice_pages.admin_invoice),
+    ("POST", "/admin/invoices/{invoice}/{action}", Need("platform", "invoices", "write"), invoice_pages.admin_act),
+    ("GET", "/admin/tenants/{id}/invoices", Need("platform", "invoices"), invoice_pages.admin_tenant_invoices),
+    ("GET", "/portal/plan", Need("tenant", "subscription"), plan_pages.portal_plan),
+    ("POST", "/portal/plan/{action}", Need("tenant", "subscription", "write"), plan_pages.portal_act),
+    ("GET", "/admin/tenants/{id}/plan", Need("platform", "subscription"), plan_pages.admin_plan),
+    ("POST", "/admin/tenants/{id}/plan/{action}", Need("platform", "subscription", "write"), plan_pages.admin_act),
     ("GET", "/portal/try", "tenant", try_pages.try_page),
     ("POST", "/portal/try", "tenant", try_pages.try_call),
     ("GET", "/admin/tenants/{id}/usage", "platform", usage_pages.admin_usage),

@@ -14,6 +14,7 @@ from gateway.accounts.team import TeamDesk
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.errors import GatewayError
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.period import Period
 from gateway.quotas.limit import Mode
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
@@ -171,6 +172,7 @@ class UiServices:
     registration: Registration
     team: TeamDesk
     keys: KeyBook
+    billing: BillingDesk
     managed_by: Callable[[tuple[str, ...]], str]
     limit_states: LimitReader | None = None
     try_call: Trier | None = None

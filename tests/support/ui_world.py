@@ -19,6 +19,7 @@ from gateway.config.accounts import account_settings
 from gateway.config.loader import load
 from gateway.config.snapshot import Snapshot
 from gateway.ids import uuid7
+from gateway.invoicing.subscriptions import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.storage.ports import PLATFORM
@@ -170,6 +171,7 @@ async def open_world(
         registration,
         TeamDesk(store, clock, accounts, mail, registration),
         KeyBook(store, clock, applied, owner),
+        BillingDesk(store, lambda: snapshot, clock),
         owner,
         lambda tenant, keys: list(limits),
         try_call,

@@ -1,0 +1,149 @@
+"""Invoices: lists, one invoice, and what the operator does with it."""
+
+from decimal import Decimal, InvalidOperation
+from urllib.parse import quote
+
+from aiohttp import web
+
+from gateway.invoicing.office import InvoiceError, NotFound
+from gateway.storage.billing_rows import Moved
+from gateway.storage.ports import PLATFORM, Scope
+from gateway.tenants.model import Tenant
+from gateway.ui.finding import any_tenant, own_tenant
+from gateway.ui.guard import Visit, may, see_other
+from gateway.ui.invoice_reading import invoice_view, summary
+from gateway.ui.keys import SERVICES
+from gateway.ui.money_contexts import InvoiceList
+from gateway.ui.rendering import render
+
+PAGE = 50
+STATES = ("draft", "open", "paid", "void", "uncollectible")
+NOTICES = {"pay": "The payment is recorded.", "void": "The invoice is void.", "finalize": "The invoice is final.",
+           "write_off": "No more money is expected for it."}  # fmt: skip
+
+
+async def portal_invoices(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/portal/invoices``."""
+    return await _list(request, visit, await own_tenant(request, visit), "/portal/invoices")
+
+
+async def admin_invoices(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/invoices``."""
+    return await _list(request, visit, None, "/admin/invoices")
+
+
+async def admin_tenant_invoices(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/tenants/{id}/invoices``."""
+    return await _list(request, visit, await any_tenant(request), "/admin/invoices")
+
+
+async def portal_invoice(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/portal/invoices/{invoice}``."""
+    tenant = await own_tenant(request, visit)
+    return await _one(request, visit, Scope(tenant.id), tenant, "/portal/invoices")
+
+
+async def admin_invoice(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/invoices/{invoice}``."""
+    return await _one(request, visit, PLATFORM, None, "/admin/invoices")
+
+
+async def admin_act(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``POST /admin/invoices/{invoice}/{action}``."""
+    desk, form, id = request.app[SERVICES].billing, await request.post(), _id(request)
+    action, actor = request.match_info["action"], visit.user.id
+    try:
+        match action:
+            case "pay":
+                reference = str(form.get("reference", "")).strip()
+                if len(reference) > 200 or not reference.isprintable():
+                    raise InvoiceError("the reference is at most 200 characters")
+                await desk.pay(id, actor, amount=_amount(str(form.get("amount", ""))), reference=reference)
+            case "void":
+                await desk.void(id, actor)
+            case "write_off":
+                await desk.write_off(id, actor)
+            case "finalize":
+                await desk.finalize(id, actor)
+            case _:
+                raise web.HTTPNotFound
+    except NotFound as error:
+        raise web.HTTPNotFound from error
+    except Moved:
+        return await _one(request, visit, PLATFORM, None, "/admin/invoices", "Somebody was first: look again.", 409)
+    except InvoiceError as error:
+        return await _one(request, visit, PLATFORM, None, "/admin/invoices", str(error), 409)
+    return see_other(f"/admin/invoices/{quote(id, safe='')}?done={action}")
+
+
+async def _list(request: web.Request, visit: Visit, tenant: Tenant | None, base: str) -> web.Response:
+    state, after = request.query.get("state", ""), request.query.get("after", "")
+    if (state and state not in STATES) or len(after) > 128 or not after.isprintable():
+        raise web.HTTPBadRequest
+    services = request.app[SERVICES]
+    scope = Scope(tenant.id) if tenant else PLATFORM
+    rows = await services.billing.invoices(
+        scope, tenant=tenant.id if tenant else "", state=state, limit=PAGE + 1, after=after or None
+    )
+    now_us = services.clock.now()
+    page = InvoiceList(
+        base=base,
+        rows=tuple(summary(row, now_us) for row in rows[:PAGE]),
+        next=rows[PAGE - 1].id if len(rows) > PAGE else "",
+        first=not after,
+        states=STATES,
+        state=state,
+        with_tenant=tenant is None,
+    )
+    title = f"Invoices of {tenant.name}" if tenant and visit.user.tenant is None else "Invoices"
+    return render(request, visit, "invoices.html", page, title, tenant=tenant)
+
+
+async def _one(
+    request: web.Request,
+    visit: Visit,
+    scope: Scope,
+    tenant: Tenant | None,
+    base: str,
+    error: str = "",
+    status: int = 200,
+) -> web.Response:
+    services, id = request.app[SERVICES], _id(request)
+    try:
+        row, lines = await services.billing.invoice(scope, id)
+        payments = await services.billing.payments(scope, row.id)
+    except NotFound as missing:
+        raise web.HTTPNotFound from missing
+    page = invoice_view(row, lines, payments, base, services.clock.now())
+    write = may(visit.user, "invoices", "write")
+    whose = tenant or await services.store.tenants.get(PLATFORM, row.tenant)
+    notice = NOTICES.get(request.query.get("done", ""), "")
+    return render(
+        request,
+        visit,
+        "invoice.html",
+        page.with_actions(write, error, notice),
+        f"Invoice {row.number}" if row.number else "Draft invoice",
+        tenant=whose,
+        status=status,
+    )
+
+
+def _id(request: web.Request) -> str:
+    id = request.match_info["invoice"]
+    if len(id) > 128 or not id.isprintable():
+        raise web.HTTPNotFound
+    return id
+
+
+def _amount(text: str) -> Decimal | None:
+    """What came in; empty: all that is owed."""
+    if not text.strip():
+        return None
+    try:
+        amount = Decimal(text.strip())
+    except InvalidOperation:
+        raise InvoiceError("an amount is a number such as 12.34") from None
+    if len(text) > 40 or not amount.is_finite() or amount.adjusted() > 20:
+        raise InvoiceError("an amount is a number such as 12.34")
+    return amount

@@ -1,0 +1,129 @@
+"""What the pages of money are given: one frozen dataclass a page."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from gateway.storage.billing_values import SubscriptionRow
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSummary:
+    """An invoice in a list; ``state`` is "overdue" for an open one past its day, ``number`` empty for a draft."""
+
+    id: str
+    number: str
+    tenant: str
+    state: str
+    start_us: int
+    end_us: int
+    due_us: int | None
+    currency: str
+    total: Decimal
+    owed: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceList:
+    """One page of invoices, newest first."""
+
+    base: str
+    rows: tuple[InvoiceSummary, ...]
+    next: str
+    first: bool
+    states: tuple[str, ...]
+    state: str
+    with_tenant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """A line; ``steps`` say in words how its amount is made."""
+
+    description: str
+    quantity: str
+    amount: Decimal
+    start_us: int | None
+    end_us: int | None
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaxView:
+    """One tax of an invoice; ``percent`` as it is written."""
+
+    name: str
+    percent: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceView:
+    """One invoice. ``payments`` are (time, reference, amount)."""
+
+    base: str
+    head: InvoiceSummary
+    lines: tuple[InvoiceLine, ...]
+    subtotal: Decimal
+    credited: Decimal
+    taxes: tuple[TaxView, ...]
+    inclusive: bool
+    exempt: str
+    paid: Decimal
+    payments: tuple[tuple[int, str, Decimal], ...]
+    seller: tuple[tuple[str, str], ...]
+    customer: tuple[tuple[str, str], ...]
+    finalized_us: int | None
+    finalize_us: int
+    replaces: str
+    replaced_by: str
+    may_write: bool = False
+    error: str = ""
+    notice: str = ""
+
+    def with_actions(self, may_write: bool, error: str, notice: str) -> "InvoiceView":
+        """The same with what the visitor may do, and what came of it."""
+        return replace(self, may_write=may_write, error=error, notice=notice)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOffer:
+    """A plan that one may be on; ``cycle`` is the present subscription's."""
+
+    name: str
+    currency: str
+    month: Decimal | None
+    year: Decimal | None
+    limits: tuple[str, ...]
+    metered: tuple[str, ...]
+    present: bool
+    cycle: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreview:
+    """What a change would cost; ``total`` None: nothing is due for it."""
+
+    plan: str
+    cycle: str
+    when: str
+    effective_us: int
+    lines: tuple[InvoiceLine, ...]
+    taxes: tuple[TaxView, ...]
+    total: Decimal | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A tenant's subscription and the plans there are. ``managed``: where the configuration holds the plan."""
+
+    base: str
+    subscription: SubscriptionRow | None
+    plan: str
+    offers: tuple[PlanOffer, ...]
+    preview: ChangePreview | None
+    may_preview: bool
+    may_write: bool
+    managed: str
+    error: str
+    notice: str

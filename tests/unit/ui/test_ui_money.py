@@ -1,0 +1,115 @@
+"""Plan, invoices and payments on the pages: previewed by the function that charges, owed, paid, and nobody else's."""
+
+import re
+
+import pytest
+
+from gateway.clock import DAY_US
+from gateway.storage.ports import PLATFORM, Scope
+from gateway.tenants.model import Tenant
+
+
+@pytest.fixture
+async def hooli(world):
+    """A tenant that the store owns, with a subscription."""
+    await world.store.tenants.create(PLATFORM, Tenant("ten_hooli", "Hooli", "free", source="store"), world.clock.now())
+    await world.services.billing.run()
+    return world
+
+
+async def send(world, path, page, **fields):
+    data = {"csrf": await world.csrf(page)} | fields
+    return await world.client.post(path, data=data, allow_redirects=False)
+
+
+async def leave(world):
+    await world.client.post("/logout", data={"csrf": await world.csrf("/account")})
+
+
+async def test_preview_upgrade_invoice_and_payment(hooli):
+    await hooli.enter("owner", "ten_hooli")
+    text = await (await hooli.client.get("/portal/plan?plan=pro&cycle=month")).text()
+    due = re.search(r'class="total"><dt>Due now</dt><dd>\$([\d.]+)<', text)[1]
+    answer = await send(hooli, "/portal/plan/change", "/portal/plan", plan="pro", cycle="month", when="now")
+    assert answer.headers["Location"] == "/portal/plan?done=change"
+    assert (await hooli.store.tenants.get(PLATFORM, "ten_hooli")).plan == "pro"
+    (invoice,) = await hooli.services.billing.invoices(Scope("ten_hooli"))
+    text = await (await hooli.client.get("/portal/invoices")).text()
+    assert f"${due}" in text
+    assert f"/portal/invoices/{invoice.id}" in text
+    text = await (await hooli.client.get(f"/portal/invoices/{invoice.id}")).text()
+    assert "Pay by transfer" in text
+    assert (await send(hooli, f"/admin/invoices/{invoice.id}/pay", "/portal/plan")).status == 404
+    await leave(hooli)
+    await hooli.enter("finance")
+    page = f"/admin/invoices/{invoice.id}"
+    assert (await send(hooli, f"{page}/pay", page, amount="0.01", reference="bank 1")).status == 303
+    assert (await send(hooli, f"{page}/pay", page, amount="0.01", reference="bank 1")).status == 303
+    assert (await send(hooli, f"{page}/pay", page, amount="1e9")).status == 409
+    assert (await send(hooli, f"{page}/pay", page)).status == 303
+    text = await (await hooli.client.get(page)).text()
+    assert ">paid</span>" in text
+    assert text.count("bank 1") == 1
+    assert (await send(hooli, f"{page}/pay", "/account")).status == 409
+
+
+async def test_what_the_configuration_owns_is_not_changed_here(world):
+    await world.services.billing.run()
+    await world.enter("owner", "acme")
+    text = await (await world.client.get("/portal/plan")).text()
+    assert "config/tenants.yaml:1" in text
+    assert "/portal/plan/cancel" not in text
+    for action in ("change", "cancel", "keep"):
+        answer = await send(world, f"/portal/plan/{action}", "/portal/plan", plan="free")
+        assert answer.status == 409, action
+        assert "configuration" in await answer.text()
+
+
+@pytest.mark.parametrize(("role", "status"), [("owner", 303), ("admin", 403), ("member", 403)])
+async def test_only_owners_change_the_plan(hooli, role, status):
+    await hooli.enter(role, "ten_hooli")
+    assert (await send(hooli, "/portal/plan/cancel", "/portal/plan")).status == status
+    assert (await hooli.client.get("/portal/plan?plan=pro")).status == 200
+
+
+async def test_a_cancellation_is_taken_back(hooli):
+    await hooli.enter("owner", "ten_hooli")
+    assert (await send(hooli, "/portal/plan/keep", "/portal/plan")).status == 409
+    await send(hooli, "/portal/plan/change", "/portal/plan", plan="pro", cycle="month", when="now")
+    assert (await send(hooli, "/portal/plan/cancel", "/portal/plan")).status == 303
+    assert "Go on as before" in await (await hooli.client.get("/portal/plan")).text()
+    assert (await send(hooli, "/portal/plan/keep", "/portal/plan")).status == 303
+
+
+@pytest.mark.parametrize("fields", [{"plan": "nothing"}, {"plan": "x" * 99}, {"plan": "pro", "cycle": "week"},
+                                    {"plan": "pro", "when": "never"}, {"plan": "pro\x00"}])  # fmt: skip
+async def test_odd_changes_are_refused(hooli, fields):
+    await hooli.enter("owner", "ten_hooli")
+    assert (await send(hooli, "/portal/plan/change", "/portal/plan", **fields)).status == 409
+    query = "&".join(f"{name}={value}" for name, value in fields.items() if "\x00" not in value)
+    assert (await hooli.client.get(f"/portal/plan?{query}")).status == 200
+
+
+async def test_foreign_invoices_are_not_there(hooli):
+    await hooli.services.billing.run(at_us=hooli.clock.now() + 40 * DAY_US)
+    foreign = (await hooli.services.billing.invoices(Scope("acme")))[0]
+    await hooli.enter("owner", "ten_hooli")
+    for id in (foreign.id, foreign.number or "x", "x" * 200, "%00"):
+        assert (await hooli.client.get(f"/portal/invoices/{id}")).status == 404
+    assert foreign.id not in await (await hooli.client.get("/portal/invoices")).text()
+
+
+@pytest.mark.parametrize("query", ["state=evil", "after=" + "x" * 200, "after=%00"])
+async def test_odd_lists_are_refused(world, query):
+    await world.enter("admin")
+    assert (await world.client.get(f"/admin/invoices?{query}")).status == 400
+
+
+async def test_support_only_looks(hooli):
+    await hooli.services.billing.run(at_us=hooli.clock.now() + 40 * DAY_US)
+    invoice = (await hooli.services.billing.invoices(PLATFORM))[0]
+    await hooli.enter("support")
+    text = await (await hooli.client.get(f"/admin/invoices/{invoice.id}")).text()
+    assert "Record a payment" not in text
+    for action in ("pay", "void", "finalize", "write_off"):
+        assert (await send(hooli, f"/admin/invoices/{invoice.id}/{action}", "/account")).status == 403
