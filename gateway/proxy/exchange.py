@@ -85,15 +85,23 @@ class Exchange(Call):
         plan = self.plan
         if not plan.authenticate:
             return None
+        guessing = self.server.services.guessing
         event = Authenticate(self.request, plan.route)
         for stage in plan.authenticate:
             answer = stage(event)
             if isinstance(answer, Principal):
+                if guessing.waiting and not self.server.plan.serves(answer, plan):
+                    refusal = guessing.refuses(self.server.plan.caller(self.connection.peer, self.request))
+                    if refusal is not None:
+                        return refusal
                 self.principal = answer
                 self.bound = self.server.plan.bound(answer, plan)
                 return None
             if answer is not None:
                 self.principal = answer.principal
+                if answer.code == "unknown_key":
+                    address = self.server.plan.caller(self.connection.peer, self.request)
+                    return guessing.failed(self.call_id, address) or answer
                 return answer  # type: ignore[no-any-return]
         return None
 

@@ -180,6 +180,10 @@ class Plan:
     def serves_unmetered(self) -> bool:
         return self.snapshot.spool.on_error == "serve"
 
+    def serves(self, principal: Principal, route: RoutePlan) -> bool:
+        """Whether a key was bound to a route before."""
+        return (principal.key.id, route.name) in self._bound
+
     def bound(self, principal: Principal, route: RoutePlan) -> Bound:
         """The limits of a key on a route; made anew when its tenant or key changed."""
         cached = self._bound.get((principal.key.id, route.name))

@@ -11,6 +11,7 @@ from gateway.errors import StoreUnavailable
 from gateway.hooks.registry import Registry
 from gateway.metering.ports import UsageSpool
 from gateway.metering.record import CallRecord
+from gateway.proxy.guessing import Guessing
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.outage import LocalStore, Outage, Shares
 from gateway.proxy.settings import Settings
@@ -79,6 +80,7 @@ class Services:
     synced: Callable[[int], Awaitable[None]] | None = None
     open_local: Callable[[], LocalStore] | None = None
     shares: Callable[[], Shares] = Shares
+    guessing: Guessing = field(init=False)
     outage: Outage = field(init=False)
     immediate: ImmediateStore | None = field(init=False)
     unwritten: Unwritten = field(init=False)
@@ -87,7 +89,16 @@ class Services:
     def __post_init__(self) -> None:
         self.immediate = self.counters if isinstance(self.counters, ImmediateStore) else None
         self.unwritten = Unwritten(self.logger)
+        self.guessing = Guessing(self._host_store, self.secret, self.clock.now)
         self.outage = Outage(self.open_local, self.shares, self.worker)
+
+    def _host_store(self) -> LocalStore:
+        """Counters of this host: the store itself where it is one, else what stands in for it."""
+        if self.immediate is not None:
+            return self.immediate
+        if self.open_local is None:
+            raise StoreUnavailable("no counters of this host")
+        return self.open_local()
 
     def store_failed(self, error: StoreUnavailable) -> None:
         """Say so in the log, once a second at most: it happens to every call while it lasts."""

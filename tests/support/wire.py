@@ -74,6 +74,10 @@ class MemoryCounters:
     async def release(self, call_id: bytes, at_us: int, reservation: Reservation) -> None:
         await self.settle(call_id, at_us, reservation, [0] * len(reservation.requests))
 
+    async def count(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
+        for request, amount in zip(reservation.requests, actual, strict=True):
+            self.totals[request.counter.key] = self.totals.get(request.counter.key, 0) + amount
+
 
 class MemoryInflight:
     def __init__(self) -> None:
