@@ -19,6 +19,7 @@ import uvloop
 
 from gateway.clock import SystemClock
 from gateway.config.snapshot import Address, PlanLimits, ServerSettings, Snapshot, SpoolSettings
+from gateway.counters.layout import Capacity
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.hooks.registry import Registry
 from gateway.proxy.metrics import Metrics
@@ -35,6 +36,7 @@ LIMITS = (
     Limit("day", "calls", 10**9, CalendarWindow("day"), Algorithm.CALENDAR),
     Limit("month", "calls", 10**9, CalendarWindow("month"), Algorithm.CALENDAR),
 )
+CAPACITY = Capacity(1 << 18, 1 << 18, 1 << 13)
 
 
 class Directory:
@@ -77,7 +79,7 @@ async def main(port, upstream_port, folder, keys, limits, routes):
     server = ProxyServer(
         Services(
             directory=Directory(snapshot_of(folder, upstream_port, limits, routes), keys),
-            counters=MmapCounterStore.open(folder / "counters" / "counters", clock, incarnation),
+            counters=MmapCounterStore.open(folder / "counters" / "counters", clock, incarnation, capacity=CAPACITY),
             inflight=inflight, spool=spool, clock=clock, metrics=Metrics(), logger=logging.getLogger("bench"),
             registry=Registry(),
         )

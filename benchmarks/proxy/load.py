@@ -1,12 +1,14 @@
-"""A closed loop of GETs on kept connections.
+"""GETs on kept connections: a closed loop, or RATE a second with latency counted from when each was due.
 
-``python load.py PORT CONNECTIONS REQUESTS KEYS`` prints how many, p50 and p99 in µs.
+``python load.py PORT CONNECTIONS REQUESTS KEYS [RATE [once]]`` prints how many, p50 and p99 in µs, and seconds. Keys are
+drawn at random; with ``once`` each is used in its turn.
 """
 
 import asyncio
 import random
 import sys
 import time
+from collections import deque
 
 import uvloop
 
@@ -20,16 +22,11 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport):
         self._transport = transport
-        self._next()
 
-    def _next(self):
+    def send(self, due):
         state = self._state
-        if state.left <= 0:
-            self._transport.close()
-            return
-        state.left -= 1
-        key = state.random.randrange(state.keys)
-        self._begun = time.perf_counter()
+        key = state.next_key()
+        self._begun = due
         self._transport.write(
             b"GET /api/v1/items?page=1 HTTP/1.1\r\nHost: api.example.com\r\nX-API-Key: bench-key-%012d\r\n"
             b"User-Agent: load/1.0\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n\r\n" % key
@@ -43,33 +40,68 @@ class Caller(asyncio.Protocol):
         self._seen = b""
         if not data.startswith(b"HTTP/1.1 200"):
             raise SystemExit(f"unexpected answer: {data[:80]!r}")
-        self._state.times.append(time.perf_counter() - self._begun)
-        self._next()
+        self._state.answered(self, time.perf_counter() - self._begun)
 
     def connection_lost(self, error):
-        self._state.open -= 1
-        if not self._state.open:
-            self._state.done.set()
+        if not self._state.done.is_set():
+            raise SystemExit(f"connection lost: {error}")
 
 
 class State:
-    def __init__(self, connections, requests, keys):
-        self.left = requests
-        self.open = connections
-        self.keys = keys
+    def __init__(self, requests, keys, rate, once):
+        self.requests, self.keys, self.rate = requests, keys, rate
+        self.sent = 0
         self.times = []
+        self.idle = deque()
+        self.due = deque()
         self.random = random.Random(7)
+        self.turn = -1
+        self.once = once
         self.done = asyncio.Event()
 
+    def next_key(self):
+        if not self.once:
+            return self.random.randrange(self.keys)
+        self.turn += 1
+        return self.turn % self.keys
 
-async def main(port, connections, requests, keys):
-    state = State(connections, requests, keys)
+    def answered(self, caller, seconds):
+        self.times.append(seconds)
+        if len(self.times) == self.requests:
+            self.done.set()
+        elif self.rate:
+            caller.send(self.due.popleft()) if self.due else self.idle.append(caller)
+        elif self.sent < self.requests:
+            self.sent += 1
+            caller.send(time.perf_counter())
+
+    async def pace(self):
+        begun = time.perf_counter()
+        while self.sent < self.requests:
+            now = time.perf_counter()
+            while self.sent < self.requests and begun + self.sent / self.rate <= now:
+                due = begun + self.sent / self.rate
+                self.sent += 1
+                self.idle.popleft().send(due) if self.idle else self.due.append(due)
+            await asyncio.sleep(0.0005)
+
+
+async def main(port, connections, requests, keys, rate=0, once=False):
+    state = State(requests, keys, rate, once)
     loop = asyncio.get_running_loop()
-    for _ in range(connections):
-        await loop.create_connection(lambda: Caller(state), "127.0.0.1", port)
+    callers = [(await loop.create_connection(lambda: Caller(state), "127.0.0.1", port))[1] for _ in range(connections)]
+    begun = time.perf_counter()
+    state.idle.extend(callers)
+    if rate:
+        await state.pace()
+    else:
+        for caller in callers:
+            state.sent += 1
+            caller.send(time.perf_counter())
     await state.done.wait()
+    seconds = time.perf_counter() - begun
     times = sorted(state.times)
-    print(len(times), int(times[len(times) // 2] * 1e6), int(times[len(times) * 99 // 100] * 1e6))
+    print(len(times), int(times[len(times) // 2] * 1e6), int(times[len(times) * 99 // 100] * 1e6), f"{seconds:.3f}")
 
 
-uvloop.run(main(*map(int, sys.argv[1:5])))
+uvloop.run(main(*map(int, sys.argv[1:6]), once=sys.argv[6:] == ["once"]))

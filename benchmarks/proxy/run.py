@@ -1,109 +1,101 @@
-"""CPU per proxied GET of a gateway worker beside nginx, interleaved, medians.
+"""CPU per proxied GET of the gateway beside its peers: interleaved rounds, medians, whole process trees.
 
-``python benchmarks/proxy/run.py --rounds 5``.
-CPU is user plus system time of the whole process tree from /proc/<pid>/stat, so that a busy machine changes little.
+``python benchmarks/proxy/run.py --rounds 5``. CPU is user plus system time from /proc/<pid>/stat, so that a busy machine
+changes little; each contender runs one worker. ``serve`` is a whole ``gateway serve``: ``serve`` counts all its
+processes until the last call is in the ledger, ``serve: worker`` the worker alone.
 """
 
 import argparse
 import os
+import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-TICK = os.sysconf("SC_CLK_TCK")
-NGINX = """
-worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log {folder}/access.log combined buffer=64k; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  keepalive_requests 100000000;
-  upstream up {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 100000000; }}
-  server {{ listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_set_header Host $host;      proxy_set_header X-Forwarded-For $remote_addr; }} }}
-}}
-"""
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import contenders as field  # noqa: E402
+
+NAMES = ["worker", "serve", "nginx", "nginx+lua", "haproxy", "caddy", "fastify"]
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def drive(contender, connections, requests, keys, rate=0):
+    options = (contender.port, connections, requests, keys, *([rate] if rate else []))
+    load = [sys.executable, field.HERE / "load.py", *map(str, options)]
+    done = subprocess.run(load, capture_output=True, text=True, env=field.ENVIRONMENT)
+    if done.returncode:
+        raise SystemExit(f"{contender.name}: {done.stderr[-500:]}")
+    count, p50, p99, seconds = done.stdout.split()
+    return int(count), int(p50), int(p99), float(seconds)
 
 
-def wait_for(port):
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on {port}")
+def one_round(contender, arguments, results):
+    workers = contender.worker_pids()
+    before, before_all = field.cpu_seconds(workers), field.cpu_seconds(contender.pids())
+    count, p50, p99, seconds = drive(contender, arguments.connections, arguments.requests, arguments.keys)
+    worker_us = (field.cpu_seconds(workers) - before) / count * 1e6
+    contender.settle()
+    all_us = (field.cpu_seconds(contender.pids()) - before_all) / count * 1e6
+    results.setdefault(contender.name, []).append((all_us, p50, p99, count / seconds))
+    if contender.name == "serve":
+        results.setdefault("serve: worker", []).append((worker_us, p50, p99, count / seconds))
 
 
-def tree(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(grandchild for child in children for grandchild in tree(int(child)))]
-
-
-def cpu_seconds(pid):
-    total = 0
-    for process in tree(pid):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + (0 if os.environ.get("USER_ONLY") else int(fields[12]))
-    return total / TICK
+def median_of(rounds):
+    return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--rounds", type=int, default=5, help="after one that warms up")
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--keys", type=int, default=1)
     parser.add_argument("--limits", type=int, default=3)
     parser.add_argument("--routes", type=int, default=1)
+    parser.add_argument("--rate", type=int, default=0, help="also p99 of an open loop at so many requests a second")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-proxy-"))
-    upstream, ports, processes = free_port(), {}, {}
-    started = [subprocess.Popen([sys.executable, HERE / "upstream.py", str(upstream)])]
+    upstream, upstream_process = field.start_upstream()
+    running, results, paced = [], {}, {}
     try:
-        ports["gateway"] = free_port()
-        options = [ports["gateway"], upstream, folder, arguments.keys, arguments.limits, arguments.routes]
-        processes["gateway"] = subprocess.Popen(
-            [sys.executable, HERE / "gateway_worker.py", *map(str, options)], cwd=HERE.parent.parent,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), *sys.path[1:]])},
-        )  # fmt: skip
-        if shutil.which("nginx"):
-            ports["nginx"] = free_port()
-            (folder / "nginx.conf").write_text(NGINX.format(folder=folder, upstream=upstream, port=ports["nginx"]))
-            processes["nginx"] = subprocess.Popen(["nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log"])
-        started += processes.values()
-        for port in ports.values():
-            wait_for(port)
-        results = {name: [] for name in ports}
-        for _ in range(arguments.rounds + 1):
-            for name, port in ports.items():
-                before = cpu_seconds(processes[name].pid)
-                options = (port, arguments.connections, arguments.requests, arguments.keys)
-                load = [sys.executable, HERE / "load.py", *map(str, options)]
-                count, p50, p99 = subprocess.run(load, check=True, capture_output=True, text=True).stdout.split()
-                cpu_us = (cpu_seconds(processes[name].pid) - before) / int(count) * 1e6
-                results[name].append((cpu_us, int(p50), int(p99)))
+        for name in arguments.names:
+            if not field.installed(name):
+                print(f"{name}: not installed, left out", file=sys.stderr)
+                continue
+            running.append(
+                field.start(name, folder, upstream, keys=arguments.keys, limits=arguments.limits,
+                            routes=arguments.routes)
+            )  # fmt: skip
+        print(f"Python {platform.python_version()} ({sys.executable}), load {os.getloadavg()[0]:.1f} at the start")
+        for number in range(arguments.rounds + 1):
+            for contender in running:
+                one_round(contender, arguments, results)
+                if arguments.rate and number:
+                    took = drive(contender, arguments.connections, arguments.rate * 2, arguments.keys, arguments.rate)
+                    paced.setdefault(contender.name, []).append(took[1:3])
+        reference = median_of(results["nginx+lua"])[0] if "nginx+lua" in results else None
+        print(f"{'':14} µs CPU a request   of nginx+lua   p50 µs   p99 µs   requests/s")
         for name, rounds in results.items():
-            cpu, p50, p99 = (statistics.median(column) for column in zip(*rounds[1:], strict=True))
-            print(f"{name:8} {cpu:6.1f} µs CPU a request   p50 {p50:.0f} µs   p99 {p99:.0f} µs")
+            cpu, p50, p99, rate = median_of(rounds)
+            spread = f"{min(row[0] for row in rounds[1:]):.1f}-{max(row[0] for row in rounds[1:]):.1f}"
+            ratio = f"{cpu / reference:6.2f}" if reference else "     -"
+            print(f"{name:14} {cpu:7.1f} ({spread:>11}) {ratio:>12} {p50:10.0f} {p99:8.0f} {rate:10.0f}")
+        for name, rounds in paced.items():
+            p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
+            print(f"{name:14} at {arguments.rate}/s: p50 {p50:.0f} µs, p99 {p99:.0f} µs")
     finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        for contender in running:
+            contender.stop()
+        upstream_process.terminate()
+        upstream_process.wait()
+        if os.environ.get("KEEP"):
+            print(folder, file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 main()

@@ -23,7 +23,7 @@ from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, CounterStore, Decision, LimitState, Reservation
 from gateway.quotas.limit import Algorithm
 
-_PLANS = 8192  # reservations whose places are remembered
+_PLANS = 1 << 17  # reservations whose places are remembered: about 700 bytes each
 _UNDO_JOURNAL_AT, _DIRTY_AT, _JOURNAL_SIZE = at.UNDO_JOURNAL_AT, at.DIRTY_AT, at.JOURNAL.size
 _HOT_AT, _CLOCK_AT, _CLOCK_END = at.HOT_AT, at.CLOCK_AT, at.CLOCK_AT + at.CLOCK.size
 _unpack_hot, _pack_clock, _pack_journal = at.HOT.unpack_from, at.CLOCK.pack, at.JOURNAL.pack
