@@ -80,6 +80,7 @@ def change_outcome(account: Account, found: Changing, now: Now, context: Context
         waiting = {"plan": phase.plan, "cycle": phase.cycle, "quantity": phase.quantity}
         update(outcome, account, now, context, "subscription.change", change=waiting)
         return outcome
+    outcome.rephased += [one for one in account.phases if one.start_us == phase.start_us]
     outcome.added.append(phase)
     if found.composed is not None and found.when == "now" and found.composed.charged:
         made = put_invoice(outcome, account, found.composed, None, Making(context.settings, now.us, now.actor, now.us))
@@ -89,7 +90,8 @@ def change_outcome(account: Account, found: Changing, now: Now, context: Context
             PendingRow(new_id("itm", now.us + place), account.row.tenant, account.row.id, item_to_json(item), now.us)
             for place, item in enumerate(found.items)
         ]
-    account = replace(account, phases=(*account.phases, phase))
+    before = tuple(one for one in account.phases if one.start_us != phase.start_us)
+    account = replace(account, phases=(*before, phase))
     fields = {"plan": phase.plan, "version": phase.version, "cycle": phase.cycle, "quantity": phase.quantity}
     update(outcome, account, now, context, "subscription.change", change=None, **fields)
     follow(outcome, account, phase.plan, phase.cycle)

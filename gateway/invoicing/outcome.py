@@ -9,7 +9,7 @@ from gateway.period import from_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
 from gateway.storage.billing_rows import Moved
-from gateway.storage.billing_values import CreditRow, InvoiceRow, LineRow, PendingRow, SubscriptionRow
+from gateway.storage.billing_values import CreditRow, InvoiceRow, LineRow, PendingRow, PhaseRow, SubscriptionRow
 from gateway.storage.values import AuditEntry
 
 Fault = Callable[[str], None]
@@ -31,6 +31,7 @@ class Outcome:
     added: list[Any] = field(default_factory=list)
     final: list[tuple[InvoiceRow | None, InvoiceRow]] = field(default_factory=list)
     redrawn: list[str] = field(default_factory=list)
+    rephased: list[PhaseRow] = field(default_factory=list)
     drawn: list[tuple[CreditRow, str]] = field(default_factory=list)
     claimed: list[tuple[str, str]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
@@ -49,6 +50,9 @@ async def write_outcomes(books: Books, outcomes: Sequence[Outcome], prefix: str,
     for outcome in outcomes:
         for invoice in outcome.redrawn:
             await books.delete(LineRow, schema.invoice_lines.c.invoice == invoice)
+        for phase in outcome.rephased:  # one of the same instant, by which nothing was served
+            of_it = (schema.subscription_phases.c.subscription == phase.subscription,)
+            await books.delete(PhaseRow, *of_it, schema.subscription_phases.c.start_us == phase.start_us)
     await books.add([row for outcome in outcomes for row in outcome.added])
     fault("rows added")
     for outcome in outcomes:
