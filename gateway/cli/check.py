@@ -29,18 +29,22 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
         report_faults(error.faults, as_json)
         raise typer.Exit(EXIT_USAGE) from None
     from gateway.config.diff import diff, restart_needed
+    from gateway.config.warnings import warnings_of
     from gateway.runtime.state_feed import published_snapshot
 
     current = published_snapshot(snapshot.data_dir)
     changes = diff(current, snapshot) if current is not None else []
     waiting = restart_needed(current, snapshot) if current is not None else []
     if as_json:
-        print_json({"valid": True, "faults": [], "changes": changes, "restart": waiting})
+        warnings = warnings_of(snapshot)
+        print_json({"valid": True, "faults": [], "changes": changes, "restart": waiting, "warnings": warnings})
         return
     say(
         f"{config} is valid: {len(snapshot.routes)} routes, {len(snapshot.plans)} plans, "
         f"{len(snapshot.tenants)} tenants, {len(snapshot.keys)} keys"
     )
+    for warning in warnings_of(snapshot):
+        say(f"warning: {warning}")
     say_changes(changes, waiting, snapshot.data_dir, known=current is not None)
 
 

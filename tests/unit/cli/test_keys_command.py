@@ -129,6 +129,7 @@ def test_check_compares_with_what_runs(terminal: Terminal, tmp_path: Path) -> No
         "faults": [],
         "changes": ["server: workers 1 -> 2", "plans.free.limits.calls: max 10 -> 20"],
         "restart": ["server.workers"],
+        "warnings": [],
     }
 
 
