@@ -10,6 +10,8 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from gateway.accounts.people import normal_email
+from gateway.accounts.refused import AccountError
 from gateway.period import Period, from_us, to_us
 
 Row = TypeVar("Row")
@@ -46,6 +48,8 @@ def parse_time(text: object) -> object:
     part = (found["part"] or "")[:7]
     zone = "+00:00" if found["zone"] in "Zz" else found["zone"]
     try:
+        if not 1970 < int(found["date"][:4]) < 9990:  # so that the months around it are times too
+            raise ValueError
         return to_us(datetime.fromisoformat(f"{found['date']}T{clock}{part}{zone}").astimezone(UTC))
     except (ValueError, OverflowError):
         raise ValueError("there is no such time") from None
@@ -79,6 +83,13 @@ def _visible(text: str) -> str:
     return text
 
 
+def _email(text: str) -> str:
+    try:
+        return normal_email(text)
+    except AccountError:
+        raise ValueError("is not an e-mail address") from None
+
+
 def _zone(text: str) -> str:
     if text not in available_timezones():
         raise ValueError("is not a time zone of the IANA data")
@@ -107,7 +118,9 @@ Name = Annotated[
     AfterValidator(_well_formed),
     AfterValidator(_visible),
 ]
-Email = Annotated[str, Field(min_length=3, max_length=254, json_schema_extra={"format": "email"})]
+Email = Annotated[
+    str, Field(min_length=3, max_length=254, json_schema_extra={"format": "email"}), AfterValidator(_email)
+]
 Password = Annotated[str, Field(min_length=10, max_length=256)]
 OneTimeToken = Annotated[str, Field(min_length=16, max_length=256)]
 Scope = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]

@@ -47,6 +47,8 @@ async def post_events(call: Call) -> Reply:
     for place, one in enumerate(read):
         if isinstance(one, UsageEvent) and one.tenant not in known:
             read[place] = Wrong("subject", "names no tenant")
+    if len(read) == 1 and not call.raw.lstrip().startswith(b"[") and isinstance(alone := read[0], Wrong):
+        raise ApiError("invalid", errors=(FieldError(alone.field, alone.message),))
     good = [(place, one) for place, one in enumerate(read) if isinstance(one, UsageEvent)]
     repeats = await call.services.store.events.post(PLATFORM, [one for _, one in good], now) if good else set()
     repeated = {good[index][0] for index in repeats}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from gateway.accounts.key_book import MAX_OVERLAP_US, lives
 from gateway.api.operation import Allowed, Call, Operation, Reply
-from gateway.api.problems import ApiError, FieldError
+from gateway.api.problems import ApiError
 from gateway.api.values import (
     BY_ID,
     GivenTime,
@@ -112,8 +112,6 @@ async def create_key(call: Call) -> Reply:
 
 async def change_key(call: Call) -> Reply:
     given = call.body(KeyChange)
-    if not given.model_fields_set:
-        raise ApiError("invalid", errors=(FieldError("", "name what changes"),))
     await _own(call)
     names = {"name": "name", "scopes": "scopes", "addresses": "addresses", "expires_at": "expires_us"}
     fields = {names[field]: getattr(given, field) for field in given.model_fields_set}

@@ -6,7 +6,6 @@ from pydantic import AfterValidator, Field
 
 from gateway.accounts.tokens import SCOPES, lives
 from gateway.api.operation import Allowed, Call, LoggedIn, Operation, Reply
-from gateway.api.problems import ApiError, FieldError
 from gateway.api.resources.views import UserView
 from gateway.api.values import (
     BY_ID,
@@ -131,8 +130,6 @@ async def get_user(call: Call) -> Reply:
 
 async def change_user(call: Call) -> Reply:
     given = call.body(UserChange)
-    if given.role is None and given.status is None:
-        raise ApiError("invalid", errors=(FieldError("", "name what changes: role or status"),))
     active = None if given.status is None else given.status == "active"
     user = await call.services.team.change(
         call.user, call.scope.tenant, call.params["user"], role=given.role, active=active

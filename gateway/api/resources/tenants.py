@@ -119,8 +119,6 @@ async def create_tenant(call: Call) -> Reply:
 
 async def change_tenant(call: Call) -> Reply:
     given = call.body(TenantChange)
-    if not given.model_fields_set:
-        raise ApiError("invalid", errors=(FieldError("", "name what changes"),))
     if "plan" in given.model_fields_set:
         _plan_exists(call, given.plan)
     fields = {field: getattr(given, field) for field in given.model_fields_set}
@@ -190,8 +188,6 @@ async def get_settings(call: Call) -> Reply:
 
 async def change_settings(call: Call) -> Reply:
     given, tenant = call.body(SettingsChange), call.tenant
-    if not given.model_fields_set:
-        raise ApiError("invalid", errors=(FieldError("", "name what changes"),))
     if "timezone" in given.model_fields_set and given.timezone != tenant.timezone:
         await _change(call, {"timezone": given.timezone})
     now = await _settings(call)

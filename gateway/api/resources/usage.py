@@ -120,7 +120,7 @@ class Refusals(Model):
 
 
 class SpanQuery(Query):
-    """``[start, end)``; without them the month under way. ``key`` and ``route`` narrow it."""
+    """``[start, end)``; without ``start`` the month under way, or the one in which ``end`` lies."""
 
     start: GivenTime | None = None
     end: GivenTime | None = None
@@ -143,7 +143,7 @@ class BreakdownQuery(SpanQuery):
 def span(call: Call, query: SpanQuery) -> UsageQuery:
     """The period asked for."""
     now = call.now_us
-    month = _month(call.tenant_or_none, now)
+    month = _month(call.tenant_or_none, now if query.end is None else query.end - 1)
     start = to_us(month.start) if query.start is None else query.start
     end = (to_us(month.end) if query.start is None else max(now, start)) if query.end is None else query.end
     if end < start:
