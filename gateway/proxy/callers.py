@@ -1,4 +1,5 @@
-"""Phase admit, on routes with ``addresses``: whose calls are taken, by the caller's address behind trusted proxies."""
+"""Whose calls are taken, by the caller's address behind trusted proxies: on routes with ``addresses`` (phase admit),
+and by keys that are for some networks only."""
 
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -7,6 +8,8 @@ from gateway.hooks.events import Admit, Refusal
 from gateway.routing.route import Route
 
 ADDRESS_DENIED = Refusal(403, "address_denied", "Calls from this address are not taken here.")
+
+KEY_ADDRESS_DENIED = Refusal(403, "address_denied", "This key is not taken from this address.")
 
 
 class AddressRules:

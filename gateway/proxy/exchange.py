@@ -15,6 +15,7 @@ from gateway.proxy.answer import client_framing, response_head
 from gateway.proxy.balancer import Member
 from gateway.proxy.books import Books
 from gateway.proxy.call import Call
+from gateway.proxy.callers import KEY_ADDRESS_DENIED, admits
 from gateway.proxy.cors import answer_preflight
 from gateway.proxy.failures import (
     CLIENT_LEFT,
@@ -108,6 +109,9 @@ class Exchange(Call):
     async def _admit(self) -> Refusal | None:
         plan, request, server = self.plan, self.request, self.server
         self.address = server.plan.caller(self.connection.peer, request)
+        principal = self.principal
+        if principal is not None and principal.key.addresses and not admits(principal.key.addresses, (), self.address):
+            return KEY_ADDRESS_DENIED
         for stage in plan.admit:
             refusal = stage(Admit(request, plan.route, self.principal, self.address))
             if refusal is not None:
