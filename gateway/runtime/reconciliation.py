@@ -14,11 +14,12 @@ from gateway.counters.entry import Entry
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.counters.redis_desk import RedisDesk
 from gateway.metering.record import CallRecord
-from gateway.quotas.counter import Counter
+from gateway.quotas.counter import Counter, CounterRequest
 from gateway.quotas.limit import Algorithm
 from gateway.runtime import paths
 from gateway.runtime.limit_use import bindings
 from gateway.runtime.unshipped import unshipped_calls, unshipped_frames
+from gateway.spool.open_calls import held_requests
 from gateway.spool.reader import SpoolReader
 from gateway.spool.tables import appended_counts
 from gateway.storage.ports import PLATFORM
@@ -131,14 +132,15 @@ class Reconciliation:
         The entries are read between two instants. What the ledger has up to the first must be in a counter, and
         nothing that it does not have up to the second may be.
         """
-        before_us = counters.now()
-        bound = [named async for named in self._bound_counters(before_us)]
-        listed = (
-            counters.entries([counter for _, counter in bound]) if isinstance(counters, RedisDesk) else counters.dump()
-        )
-        entries = {(entry.key, entry.algorithm): entry for entry in listed if entry.seeded}
-        after_us = counters.now() + 1
-        waiting = await self._waiting(after_us)
+        bound = [named async for named in self._bound_counters(counters.now())]
+        before_us, entries, after_us = _entries(counters, bound)
+        waiting: list[CallRecord] = []
+        held: list[tuple[int, CounterRequest]] = []
+        if not await self._complete(after_us):
+            # A call is open for long, or nobody ships: all sides anew, at one moment, with what waits and what is held.
+            before_us, entries, after_us = _entries(counters, bound)
+            held = held_requests(paths.inflight(self._data))
+            waiting = list(unshipped_calls(self._spool, await self._store.ledger.cursors(PLATFORM)))
         found: list[Difference] = []
         compared = 0
         for name, counter in bound:
@@ -146,27 +148,25 @@ class Reconciliation:
             if entry is None or not entry.start_us <= before_us < entry.end_us:
                 continue
             compared += 1
-            least = await self._expected(counter, entry, before_us, waiting)
+            reserved = _held_sum(counter, entry, held)
+            least = reserved + await self._expected(counter, entry, before_us, waiting)
             if entry.used != least:
-                most = await self._expected(counter, entry, after_us, waiting)
+                most = reserved + await self._expected(counter, entry, after_us, waiting)
                 if not least <= entry.used <= most:
                     found.append(Difference(name, least if entry.used < least else most, entry.used))
         return Check("counters = ledger", compared, tuple(found))
 
-    async def _waiting(self, until_us: int) -> list[CallRecord]:
-        """Wait until the ledger is complete up to an instant (SEMANTICS §29): then no record waits, no call is open.
-
-        No gateway ships, or a call is open for long: the records that wait in the spool.
-        """
+    async def _complete(self, until_us: int) -> bool:
+        """Wait until the ledger is complete up to an instant (SEMANTICS §29): then no record waits, no call is open."""
         ledger = self._store.ledger
         for _ in range(round(PATIENCE_S / PAUSE_S)):
             if await ledger.complete_until(PLATFORM) >= until_us:
-                return []
+                return True
             reported = max((mark.reported_us for mark in await ledger.hosts(PLATFORM)), default=0)
             if reported < until_us - SILENT_US:
                 break
             await asyncio.sleep(PAUSE_S)
-        return list(unshipped_calls(self._spool, await ledger.cursors(PLATFORM)))
+        return False
 
     async def _expected(self, counter: Counter, entry: Entry, until_us: int, waiting: Sequence[CallRecord]) -> int:
         end_us = min(entry.end_us, until_us)
@@ -204,6 +204,25 @@ class Reconciliation:
         return await self._store.ledger.quota_sums(
             PLATFORM, scope.tenant, limit.meter, start_us, end_us, scope.key or None, routes
         )
+
+
+def _entries(
+    counters: MmapCounterStore | RedisDesk, bound: Sequence[tuple[str, Counter]]
+) -> tuple[int, dict[tuple[bytes, Algorithm], Entry], int]:
+    """The seeded entries, between two instants."""
+    before_us = counters.now()
+    listed = counters.entries([counter for _, counter in bound]) if isinstance(counters, RedisDesk) else counters.dump()
+    entries = {(entry.key, entry.algorithm): entry for entry in listed if entry.seeded}
+    return before_us, entries, counters.now() + 1
+
+
+def _held_sum(counter: Counter, entry: Entry, held: Sequence[tuple[int, CounterRequest]]) -> int:
+    """What calls in progress on this host have reserved of a counter."""
+    return sum(
+        request.amount
+        for at_us, request in held
+        if request.counter.key == counter.key and entry.start_us <= at_us < entry.end_us
+    )
 
 
 def _waiting_sum(counter: Counter, start_us: int, end_us: int, waiting: Sequence[CallRecord]) -> int:

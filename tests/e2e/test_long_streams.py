@@ -166,3 +166,11 @@ def test_a_killed_worker_bills_up_to_the_last_checkpoint(gateway: GatewayProcess
     assert 64 * MIB <= billed <= got
     done = gateway.command("reconcile")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_reconcile_beside_an_open_call_counts_what_it_holds(gateway: GatewayProcess) -> None:
+    with connect(gateway, "GET /down/100") as client:
+        client.sendall(b"\r\n")
+        read(client, 1)
+        done = gateway.command("reconcile")
+    assert done.returncode == 0, done.stdout + done.stderr
