@@ -3,8 +3,10 @@
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
+from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.snapshot import Snapshot
 from gateway.demo.api_process import running_api
@@ -21,6 +23,7 @@ from gateway.demo.overrides import (
 )
 from gateway.demo.prepare import Prepared, prepare
 from gateway.demo.stories import FREE, NEARLY_FULL, NEARLY_FULL_PERCENT, PAYING, TENANTS
+from gateway.period import add_months, from_us
 from gateway.quotas.limit import DurationWindow
 from gateway.runtime import data_dir
 from gateway.runtime.sockets import PortTaken
@@ -28,6 +31,7 @@ from gateway.runtime.supervisor import Supervisor
 
 WEATHER = "/v1/weather?city=Oslo"
 SETTINGS = "demo.json"
+DAYS_SINCE_INVOICE = 4
 COMMANDS = "commands.yaml"
 
 Say = Callable[[str], None]
@@ -44,7 +48,7 @@ def run_demo(config: Path | None, visitor_url: str | None, scale: int, say: Say,
     data_dir.prepare(home.folder)
     lock = data_dir.DataDirLock(home.folder)
     try:
-        overrides = data_overrides(home) | _scale_overrides(home, scale)
+        overrides = data_overrides(home) | _scale_overrides(home, scale) | _billing_overrides(home)
         snapshot = load(home.config, os.environ, overrides)
         prepared = asyncio.run(prepare(home, snapshot, say))
     finally:
@@ -105,9 +109,23 @@ def _card(home: DemoHome, snapshot: Snapshot, prepared: Prepared, path: str) -> 
     )
 
 
+def _billing_overrides(home: DemoHome) -> dict[str, object]:
+    """The paying tenant has been a customer for a month and some days, so that its last month's invoice is open.
+
+    The day is remembered: a subscription keeps its anchor.
+    """
+    settings = home.read(SETTINGS) or {}
+    if "customer_since" not in settings:
+        today = from_us(SystemClock().now()).date()
+        settings["customer_since"] = (add_months(today, -1) - timedelta(days=DAYS_SINCE_INVOICE)).isoformat()
+        home.write(SETTINGS, settings)
+    return {f"tenants.{PAYING}.start": settings["customer_since"]}
+
+
 def _scale_overrides(home: DemoHome, scale: int) -> dict[str, object]:
     """``scale`` tenants in all; remembered, because a tenant that is gone from the configuration is closed."""
-    kept = (home.read(SETTINGS) or {}).get("scale", 0)
+    settings = home.read(SETTINGS) or {}
+    kept = settings.get("scale", 0)
     if scale > kept:
-        home.write(SETTINGS, {"scale": scale})
+        home.write(SETTINGS, settings | {"scale": scale})
     return tenant_overrides(max(scale, kept) - len(TENANTS), ("free", "pro", "payg"))
