@@ -19,16 +19,19 @@ from gateway.api.app import api_routes
 from gateway.api.health import Readiness, health_routes
 from gateway.api.metrics import GatewayCollector, Published, metrics_routes
 from gateway.clock import SystemClock
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import GatewayError
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.runtime import paths
 from gateway.runtime.account_desks import account_desks
 from gateway.runtime.api_services import api_services, portal_guard
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
-from gateway.runtime.counting import CounterDesk, open_desk
+from gateway.runtime.counting import open_desk
 from gateway.runtime.jobs import start_jobs
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
+from gateway.runtime.operating import compare, read_letters, target_health
 from gateway.runtime.owner_files import OwnerFiles
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import read_json
@@ -91,7 +94,7 @@ class Control:
         await store.close()
         counters.close()
 
-    def _application(self, store: Store, counters: CounterDesk) -> web.Application:
+    def _application(self, store: Store, counters: MmapCounterStore | RedisDesk) -> web.Application:
         snapshot = self._feed.snapshot
         clock = SystemClock()
         accounts = snapshot.source.get("accounts")
@@ -114,6 +117,10 @@ class Control:
                 keys=desks.keys,
                 billing=BillingDesk(store, lambda: self._feed.snapshot, clock),
                 managed_by=owner_files,
+                applied=self._applied,
+                letters=lambda: read_letters(self._spec.data / "mail"),
+                compare=lambda: compare(self._feed.snapshot, store, self._spec.data, counters, clock),
+                targets=lambda: target_health(self._workers()),
                 limit_states=limits,
                 try_call=Trier(lambda: self._feed.snapshot),
             )

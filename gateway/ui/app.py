@@ -12,13 +12,26 @@ from gateway.clock import SECOND_US
 from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
-from gateway.ui import doors, entrance, invoice_pages, key_pages, pages, plan_pages, team_pages, try_pages, usage_pages
+from gateway.ui import (
+    doors,
+    entrance,
+    invoice_pages,
+    key_pages,
+    operating_pages,
+    pages,
+    plan_pages,
+    team_pages,
+    tenant_pages,
+    try_pages,
+    usage_pages,
+)
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded
-from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, SERVICES, SESSIONS, THROTTLE, TRIES
+from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, RECONCILING, SERVICES, SESSIONS, THROTTLE, TRIES
 from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
+from gateway.ui.reconciling import Reconciling
 from gateway.ui.rendering import message, setup_templates
 from gateway.ui.services import UiServices
 
@@ -76,6 +89,16 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("POST", "/portal/plan/{action}", Need("tenant", "subscription", "write"), plan_pages.portal_act),
     ("GET", "/admin/tenants/{id}/plan", Need("platform", "subscription"), plan_pages.admin_plan),
     ("POST", "/admin/tenants/{id}/plan/{action}", Need("platform", "subscription", "write"), plan_pages.admin_act),
+    ("GET", "/admin/new-tenant", Need("platform", "platform", "write"), tenant_pages.new_page),
+    ("POST", "/admin/new-tenant", Need("platform", "platform", "write"), tenant_pages.create),
+    ("POST", "/admin/tenants/{id}/state/{action}", Need("platform", "platform", "write"), tenant_pages.move),
+    ("GET", "/portal/audit", Need("tenant", "audit"), operating_pages.portal_audit),
+    ("GET", "/admin/audit", Need("platform", "audit"), operating_pages.admin_audit),
+    ("GET", "/admin/tenants/{id}/audit", Need("platform", "audit"), operating_pages.admin_tenant_audit),
+    ("GET", "/admin/config", Need("platform", "platform"), operating_pages.configuration),
+    ("GET", "/admin/outbox", Need("platform", "team", "write"), operating_pages.outbox),
+    ("GET", "/admin/reconcile", Need("platform", "platform"), operating_pages.reconciliation),
+    ("POST", "/admin/reconcile", Need("platform", "platform"), operating_pages.reconcile),
     ("GET", "/portal/try", "tenant", try_pages.try_page),
     ("POST", "/portal/try", "tenant", try_pages.try_call),
     ("GET", "/admin/tenants/{id}/usage", "platform", usage_pages.admin_usage),
@@ -108,6 +131,7 @@ def build_ui(services: UiServices) -> web.Application:
     app[ACCOUNTS] = services.accounts
     app[THROTTLE] = LoginThrottle()
     app[TRIES] = Throttle(30, 2 * SECOND_US)
+    app[RECONCILING] = Reconciling(services.compare)
     app[ASSETS] = assets
     app[PLATFORM_READER] = PlatformReader(services)
     app[LIVE] = LiveHub(lambda: store.ledger.posting_sequence(PLATFORM))

@@ -1,5 +1,6 @@
 """What each template is given: one frozen dataclass a page. Templates format; they never compute or fetch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -205,11 +206,12 @@ class TenantList:
 
 @dataclass(frozen=True, slots=True)
 class RouteLine:
-    """A route with its traffic of the last 24 hours."""
+    """A route with its traffic of the last 24 hours; ``health`` says by ``upstream|url`` whether calls are sent."""
 
     route: Route
     calls: int
     failed: int
+    health: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)

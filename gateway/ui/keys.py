@@ -8,6 +8,7 @@ from gateway.accounts.throttle import LoginThrottle, Throttle
 from gateway.ui.assets import Assets
 from gateway.ui.live import LiveHub
 from gateway.ui.platform_reading import PlatformReader
+from gateway.ui.reconciling import Reconciling
 from gateway.ui.services import UiServices
 
 SERVICES = web.AppKey("ui_services", UiServices)
@@ -15,6 +16,7 @@ SESSIONS = web.AppKey("ui_sessions", Sessions)
 ACCOUNTS = web.AppKey("ui_accounts", Accounts)
 THROTTLE = web.AppKey("ui_throttle", LoginThrottle)
 TRIES = web.AppKey("ui_tries", Throttle)
+RECONCILING = web.AppKey("ui_reconciling", Reconciling)
 ASSETS = web.AppKey("ui_assets", Assets)
 LIVE = web.AppKey("ui_live", LiveHub)
 PLATFORM_READER = web.AppKey("ui_platform_reader", PlatformReader)

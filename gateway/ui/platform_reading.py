@@ -88,11 +88,11 @@ async def route_list(services: UiServices) -> tuple[RouteLine, ...]:
     """The routes of the running configuration with their last 24 hours."""
     now_us = services.clock.now()
     rows = await services.store.ledger.breakdown(PLATFORM, _last_day(now_us), by="route")
-    seen = {row.name: row for row in rows}
+    seen, health = {row.name: row for row in rows}, services.targets()
     return tuple(
-        RouteLine(route, seen[route.name].calls, seen[route.name].errors)
+        RouteLine(route, seen[route.name].calls, seen[route.name].errors, health)
         if route.name in seen
-        else RouteLine(route, 0, 0)
+        else RouteLine(route, 0, 0, health)
         for route in services.snapshot().routes
     )
 

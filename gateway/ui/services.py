@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
-from gateway.accounts.key_book import KeyBook
+from gateway.accounts.key_book import Applied, KeyBook
 from gateway.accounts.people import Accounts
-from gateway.accounts.ports import Audit, People
+from gateway.accounts.ports import People
 from gateway.accounts.registration import Registration
 from gateway.accounts.team import TeamDesk
 from gateway.clock import Clock
@@ -19,6 +19,7 @@ from gateway.period import Period
 from gateway.quotas.limit import Mode
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
 from gateway.storage.values import (
+    AuditEntry,
     Bucket,
     CallFilter,
     CallRow,
@@ -27,7 +28,8 @@ from gateway.storage.values import (
     RefusalSum,
     UsageSum,
 )
-from gateway.tenants.model import Key, Tenant
+from gateway.tenants.model import Key, Tenant, TenantStatus
+from gateway.ui.reconciling import Comparison
 
 
 class Tenants(Protocol):
@@ -35,6 +37,8 @@ class Tenants(Protocol):
 
     async def list(self, scope: Scope, limit: int = 50, after: str | None = None) -> Page[Tenant]: ...
     async def get(self, scope: Scope, id: str) -> Tenant | None: ...
+    async def create(self, scope: Scope, tenant: Tenant, now_us: int) -> int: ...
+    async def set_status(self, scope: Scope, id: str, status: TenantStatus, now_us: int, actor: str) -> int | None: ...
 
 
 class Keys(Protocol):
@@ -42,6 +46,13 @@ class Keys(Protocol):
 
     async def list(self, scope: Scope, tenant: str) -> list[Key]: ...
     async def last_used(self, scope: Scope, tenant: str) -> dict[str, int]: ...
+
+
+class Audit(Protocol):
+    """The audit log, newest first."""
+
+    async def append(self, scope: Scope, entry: AuditEntry) -> object: ...
+    async def list(self, scope: Scope, limit: int = 50, after: str | None = None) -> Page[AuditEntry]: ...
 
 
 class Ledger(Protocol):
@@ -124,6 +135,16 @@ BillEstimator = Callable[[Snapshot, Tenant, Mapping[str, int], Period], Bill | N
 """The estimate for the units per meter of a period; None when the plan has no prices."""
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that is kept as a file."""
+
+    to: str
+    subject: str
+    date: str
+    text: str
+
+
 class TryFailed(GatewayError):
     """A tried call got no answer; the message is fit to be shown."""
 
@@ -160,7 +181,8 @@ Trier = Callable[[TryCall], Awaitable[TryAnswer]]
 class UiServices:
     """All inputs of the pages. ``limit_states`` None: limits are shown from the ledger; ``try_call`` None: no panel.
 
-    ``managed_by`` names the file of a field that the configuration owns.
+    ``managed_by`` names the file of a field that the configuration owns; ``targets`` says by ``upstream|url`` whether
+    calls are sent there.
     """
 
     store: Store
@@ -174,6 +196,10 @@ class UiServices:
     keys: KeyBook
     billing: BillingDesk
     managed_by: Callable[[tuple[str, ...]], str]
+    applied: Applied
+    letters: Callable[[], list[Letter]]
+    compare: Callable[[], Awaitable[Comparison]]
+    targets: Callable[[], dict[str, bool]]
     limit_states: LimitReader | None = None
     try_call: Trier | None = None
 

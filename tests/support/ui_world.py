@@ -28,7 +28,8 @@ from gateway.storage.values import Role, User
 from gateway.tenants.model import Key, Tenant
 from gateway.ui.app import build_ui
 from gateway.ui.bill import estimate_bill
-from gateway.ui.services import LimitUse, TryAnswer, TryCall, UiServices
+from gateway.ui.reconciling import Compared, Comparison
+from gateway.ui.services import Letter, LimitUse, TryAnswer, TryCall, UiServices
 
 NOW_US = 1_795_180_000 * SECOND_US  # 2026-11-20 13:06:40 UTC, a Friday
 PASSWORD = "correct horse battery"
@@ -157,10 +158,14 @@ async def open_world(
         return TryAnswer(200, "OK", (("Content-Type", "application/json"),), b'{"city": "Oslo"}', False, 12_000)
 
     accounts = Accounts(store.people, store.audit, clock, lambda: account_settings(snapshot.source).verify_email)
-    mail = Letters()
+    letters = Letters()
     registration = Registration(
-        store, clock, accounts, mail, lambda: account_settings(snapshot.source), lambda: snapshot.server.public_url
+        store, clock, accounts, letters, lambda: account_settings(snapshot.source), lambda: snapshot.server.public_url
     )
+
+    async def compare() -> Comparison:
+        return Comparison(clock.now(), clock.now(), 0, 3, (Compared("rows = rollups", 5, (("acme weather", 5, 2),)),))
+
     services = UiServices(
         store,
         lambda: snapshot,
@@ -169,17 +174,21 @@ async def open_world(
         estimate_bill,
         accounts,
         registration,
-        TeamDesk(store, clock, accounts, mail, registration),
+        TeamDesk(store, clock, accounts, letters, registration),
         KeyBook(store, clock, applied, owner),
         BillingDesk(store, lambda: snapshot, clock),
         owner,
+        applied,
+        lambda: [Letter(mail.to, mail.subject, "today", mail.text) for mail in letters.sent],
+        compare,
+        lambda: {"api|http://127.0.0.1:9001": True},
         lambda tenant, keys: list(limits),
         try_call,
     )
     client = TestClient(TestServer(build_ui(services)), cookie_jar=CookieJar(unsafe=True))
     await client.start_server()
     try:
-        yield World(store, clock, services, accounts, client, limits, tried=tried, mail=mail)
+        yield World(store, clock, services, accounts, client, limits, tried=tried, mail=letters)
     finally:
         await client.close()
         await store.close()
