@@ -1,12 +1,15 @@
 """What a newcomer meets: the card's lines do what they say, links log in once, keys stay, Ctrl-C drains."""
 
 import http.client
+import json
 import re
 import socket
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.demo import DemoProcess, move_ports, run_command
@@ -56,6 +59,20 @@ def test_a_saved_plan_changes_the_limit(start_demo: StartDemo, tmp_path: Path) -
     assert ";q=10;" in run_command(demo.commands[0])
     plans.write_text(plans.read_text().replace("max: 10,", "max: 20,"))
     wait_until(lambda: ";q=20;" in run_command(demo.commands[0]), "the new limit", 10)
+
+
+def test_the_three_tenants_are_what_the_card_promises(start_demo: StartDemo, tmp_path: Path) -> None:
+    move_ports(tmp_path)
+    start_demo()
+
+    def gateway(*arguments: str) -> Any:
+        command = [sys.executable, "-m", "gateway", *arguments, "-c", "data/demo/commands.yaml", "--json"]
+        return json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+
+    assert gateway("usage", "--tenant", "acme")["units"]["calls"] == 16_400  # 82 % of 20,000
+    wait_until(lambda: "globex" in json.dumps(gateway("invoice", "list")), "the paying tenant's invoice", 20)
+    assert ("globex", "open") in {(row["tenant"], row["state"]) for row in gateway("invoice", "list")["data"]}
+    assert gateway("reconcile")["difference"] == 0
 
 
 def test_links_log_in_once(start_demo: StartDemo, tmp_path: Path) -> None:
