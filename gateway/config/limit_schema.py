@@ -25,6 +25,7 @@ LENGTHS_US: dict[Unit, int] = {
     "week": 7 * DAY_US,
 }
 SHORTEST_US = 1000
+LONGEST_US = 9000 * DAY_US  # what counters in Redis still compute exactly
 
 
 def _per(value: object) -> object:
@@ -33,6 +34,8 @@ def _per(value: object) -> object:
             raise ValueError(f'"{value}" is no window{hint(value, UNITS)}')
         if parse_duration(value) < SHORTEST_US:
             raise ValueError("must be at least 1ms")
+        if parse_duration(value) > LONGEST_US:
+            raise ValueError("must be at most 9000d")
     return value
 
 
