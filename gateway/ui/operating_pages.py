@@ -57,9 +57,11 @@ async def configuration(request: web.Request, visit: Visit) -> web.StreamRespons
     """``/admin/config``: what runs, defaults included; secrets and hashes are not shown."""
     snapshot = request.app[SERVICES].snapshot()
     sections = []
-    for name, value in snapshot.source.items():
+    single = {name: value for name, value in snapshot.source.items() if not isinstance(value, dict | list)}
+    grouped = {name: value for name, value in snapshot.source.items() if name not in single}
+    for name, value in {"general": single, **grouped}.items():
         count = len(value) if isinstance(value, dict | list) else 0
-        shown = _without_secrets((name,), value)
+        shown = _without_secrets(() if value is single else (name,), value)
         if isinstance(shown, dict) and count > SHOWN:
             shown = dict(list(shown.items())[:SHOWN])
         text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
@@ -72,7 +74,7 @@ async def configuration(request: web.Request, visit: Visit) -> web.StreamRespons
 
 
 def _without_secrets(path: tuple[str, ...], value: object) -> object:
-    if path in SECRET_FIELDS or path[-1] in ("hash", "secret", "password"):
+    if path in SECRET_FIELDS or path[-1:] in (("hash",), ("secret",), ("password",)):
         return HIDDEN if value else value
     if isinstance(value, dict):
         return {str(name): _without_secrets((*path, str(name)), entry) for name, entry in value.items()}
