@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import contenders as field  # noqa: E402
+import contenders as field
 
 PIECE = bytes(1 << 18)
 HEAD = b"%b /api/%d HTTP/1.1\r\nHost: api.example.com\r\nX-API-Key: bench-key-000000000000\r\n%b\r\n"

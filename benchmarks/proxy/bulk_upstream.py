@@ -1,5 +1,6 @@
 """Sends as many bytes as the path's last part says, and swallows what it is sent. ``python bulk_upstream.py PORT``."""
 
+import contextlib
 import re
 import socket
 import sys
@@ -9,7 +10,7 @@ PIECE = bytes(1 << 18)
 
 
 def serve(connection):
-    with connection:
+    with connection, contextlib.suppress(ConnectionError):
         buffer, data = bytearray(1 << 20), b""
         while True:
             while b"\r\n\r\n" not in data:

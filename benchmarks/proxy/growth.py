@@ -1,7 +1,7 @@
 """What size costs: CPU per GET and memory with one key, and with 100,000 keys, 10,000 tenants and 1,000 routes.
 
-``python benchmarks/proxy/growth.py``. Keys are drawn at random over 32 connections. The first call of each key makes its
-counters and is counted apart (``first``); ``drawn`` are calls of keys that were seen before.
+``python benchmarks/proxy/growth.py``. Keys are drawn at random over 32 connections. The first call of each key makes
+its counters and is counted apart; then come calls of keys that were seen before.
 """
 
 import shutil
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import contenders as field  # noqa: E402
+import contenders as field
 
 SMALL, LARGE = (1, 1), (100_000, 1_000)
 
@@ -50,9 +50,7 @@ def main():
                 drive(contender.port, 20_000, size[0])
                 results[size].append((field.cpu_seconds(contender.pids()) - before) / 20_000 * 1e6)
         small, big = (statistics.median(results[size][1:]) for size in (SMALL, LARGE))
-        print(
-            f"one key: {small:.1f} µs CPU a request; 100,000 keys drawn: {big:.1f} µs ({big / small * 100 - 100:+.0f} %)"
-        )
+        print(f"one key: {small:.1f} µs CPU a request; 100,000 keys drawn: {big:.1f} µs ({big / small - 1:+.0%})")
     finally:
         for contender in running.values():
             contender.stop()

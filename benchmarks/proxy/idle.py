@@ -1,7 +1,7 @@
 """Memory per idle client connection: 10,000 kept connections that made one call each, others still answered.
 
-``python benchmarks/proxy/idle.py [CONNECTIONS]``. Needs twice as many descriptors; fewer are used where the system allows
-fewer, and that is said.
+``python benchmarks/proxy/idle.py [CONNECTIONS]``. Needs twice as many descriptors; fewer are used where the
+system allows fewer, and the figure says how many.
 """
 
 import resource
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import contenders as field  # noqa: E402
+import contenders as field
 
 REQUEST = (
     b"GET /api/v1/items?page=1 HTTP/1.1\r\nHost: api.example.com\r\nX-API-Key: bench-key-%012d\r\n"

@@ -1,7 +1,7 @@
 """GETs on kept connections: a closed loop, or RATE a second with latency counted from when each was due.
 
-``python load.py PORT CONNECTIONS REQUESTS KEYS [RATE [once]]`` prints how many, p50 and p99 in µs, and seconds. Keys are
-drawn at random; with ``once`` each is used in its turn.
+``python load.py PORT CONNECTIONS REQUESTS KEYS [RATE [once]]`` prints how many, p50 and p99 in µs, and seconds. Keys
+are drawn at random; with ``once`` each is used in its turn.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """CPU per proxied GET of the gateway beside its peers: interleaved rounds, medians, whole process trees.
 
-``python benchmarks/proxy/run.py --rounds 5``. CPU is user plus system time from /proc/<pid>/stat, so that a busy machine
-changes little; each contender runs one worker. ``serve`` is a whole ``gateway serve``: ``serve`` counts all its
+``python benchmarks/proxy/run.py --rounds 5``. CPU is user plus system time from /proc/<pid>/stat, so that a busy
+machine changes little; each contender runs one worker. ``serve`` is a whole ``gateway serve``: ``serve`` counts all its
 processes until the last call is in the ledger, ``serve: worker`` the worker alone.
 """
 
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import contenders as field  # noqa: E402
+import contenders as field
 
 NAMES = ["worker", "serve", "nginx", "nginx+lua", "haproxy", "caddy", "fastify"]
 
