@@ -87,6 +87,11 @@ def _gauges(workers: list[Published], shipper: Published) -> Iterator[Metric]:
         "Calls served without a record because the spool took none.",
         value=sum(w.get("unmetered", 0) for w in workers),
     )
+    yield GaugeMetricFamily(
+        "gateway_ejected_targets",
+        "Upstream targets that get no calls, each counted once per worker that ejected it.",
+        value=sum(not up for worker in workers for up in worker.get("targets", {}).values()),
+    )
     yield GaugeMetricFamily("gateway_workers", "Workers that published lately.", value=len(workers))
     yield GaugeMetricFamily(
         "gateway_open_connections", "Client connections.", value=sum(w.get("open_connections", 0) for w in workers)
