@@ -86,10 +86,9 @@ def change_outcome(account: Account, found: Changing, now: Now, context: Context
         made = put_invoice(outcome, account, found.composed, None, Making(context.settings, now.us, now.actor, now.us))
         account = owing(account, made)
     elif found.items:
-        outcome.added += [
-            PendingRow(new_id("itm", now.us + place), account.row.tenant, account.row.id, item_to_json(item), now.us)
-            for place, item in enumerate(found.items)
-        ]
+        for place, item in enumerate(found.items):  # in this order they stand on the invoice
+            id, stored = new_id("itm", now.us), item_to_json(item)
+            outcome.added.append(PendingRow(id, account.row.tenant, account.row.id, stored, now.us + place))
     before = tuple(one for one in account.phases if one.start_us != phase.start_us)
     account = replace(account, phases=(*before, phase))
     fields = {"plan": phase.plan, "version": phase.version, "cycle": phase.cycle, "quantity": phase.quantity}

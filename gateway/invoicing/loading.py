@@ -25,7 +25,9 @@ async def load_accounts(books: Books, rows: Sequence[SubscriptionRow]) -> list[A
     drafting = (schema.invoices.c.state == "draft", schema.invoices.c.reason == "cycle")
     drafts = _grouped(await books.find(InvoiceRow, schema.invoices.c.subscription.in_(ids), *drafting))
     waiting = (schema.pending_items.c.subscription.in_(ids), schema.pending_items.c.invoice.is_(None))
-    pending = _grouped(await books.find(PendingRow, *waiting, order=(schema.pending_items.c.id,)))
+    pending = _grouped(
+        await books.find(PendingRow, *waiting, order=(schema.pending_items.c.created_us, schema.pending_items.c.id))
+    )
     credits = defaultdict[str, list[CreditRow]](list)
     left = (schema.credits.c.tenant.in_(owners), schema.credits.c.remaining != "0")
     for credit in await books.find(CreditRow, *left, order=(schema.credits.c.id,)):

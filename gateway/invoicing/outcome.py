@@ -1,14 +1,14 @@
 """What a step changes in the books, decided before anything is written, and written as a whole or not at all."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.billing.numbering import format_number
 from gateway.period import from_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
-from gateway.storage.billing_rows import Moved
+from gateway.storage.billing_rows import Moved, columns_of
 from gateway.storage.billing_values import CreditRow, InvoiceRow, LineRow, PendingRow, PhaseRow, SubscriptionRow
 from gateway.storage.values import AuditEntry
 
@@ -97,7 +97,7 @@ async def _settle(books: Books, outcome: Outcome) -> None:
 
 def changes_of(old: SubscriptionRow, new: SubscriptionRow) -> dict[str, str]:
     """Every field that changed, ``before -> after``: what the audit log keeps."""
-    before, after = asdict(old), asdict(new)
+    before, after = columns_of(old), columns_of(new)
     quiet = {"next_us", "revision"}
     changed = [name for name in after if name not in quiet and before[name] != after[name]]
     return {name: f"{_text(name, before[name])} -> {_text(name, after[name])}" for name in changed}

@@ -1,8 +1,12 @@
 """Beginning subscriptions: those of the configuration at its first load, others when they are made (SEMANTICS §32)."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
 
 from gateway.billing.subscription import State
 from gateway.errors import GatewayError
@@ -15,6 +19,9 @@ from gateway.storage.billing_values import PhaseRow, SubscriptionRow
 from gateway.storage.engine import Conflict
 from gateway.storage.ports import PLATFORM
 from gateway.storage.values import AuditEntry
+
+BATCH = 100
+"""Subscriptions to a transaction."""
 
 
 class SubscriptionError(GatewayError):
@@ -75,12 +82,7 @@ def new_rows(wish: Wish, now: Now, context: Context) -> tuple[SubscriptionRow, P
 
 async def subscribe(billing: Billing, wish: Wish, now: Now, context: Context) -> SubscriptionRow:
     """Begin a subscription; raises ``Conflict`` when the tenant has a living one."""
-    row, phase = new_rows(wish, now, context)
-    entry = AuditEntry(now.us, now.actor, "subscription.create", row.id, row.tenant, {"plan": row.plan})
-    async with billing.write(PLATFORM) as books:
-        await books.add([row, phase])
-        await books.audit([entry])
-    return row
+    return (await _begin(billing, [wish], now, context))[0]
 
 
 async def adopt(billing: Billing, now: Now, context: Context) -> int:
@@ -90,28 +92,45 @@ async def adopt(billing: Billing, now: Now, context: Context) -> int:
     """
     async with billing.read(PLATFORM) as books:
         found = await books.without_subscription()
+    wishes = [_wish(tenant, had, context) for tenant, had in found]
+    # A plan that was taken out of the configuration is not sold.
+    wishes = [one for one in wishes if context.catalogue.last(context.settings.key(one.plan, one.tenant)) is not None]
     begun = 0
-    for tenant, had in found:
-        terms = context.settings.terms(tenant["id"])
-        wish = Wish(
-            tenant=tenant["id"],
-            plan=tenant["plan"],
-            cycle=tenant["billing_cycle"],
-            timezone=tenant["timezone"],
-            # Who comes back subscribes anew; what lies between was not served.
-            start=None if had else _start(terms.start, tenant["created_us"], tenant["timezone"]),
-            anniversary=terms.anniversary,
-            pinned=terms.pinned,
-            quantity=terms.quantity,
-        )
-        if context.catalogue.last(context.settings.key(wish.plan, wish.tenant)) is None:
-            continue  # a plan that was taken out of the configuration
+    for first in range(0, len(wishes), BATCH):
+        batch = wishes[first : first + BATCH]
         try:
-            await subscribe(billing, wish, now, context)
-            begun += 1
-        except Conflict:  # another process was first
-            continue
+            begun += len(await _begin(billing, batch, now, context))
+        except Conflict:  # another process was first with one of them
+            for wish in batch:
+                with suppress(Conflict):
+                    begun += len(await _begin(billing, [wish], now, context))
     return begun
+
+
+async def _begin(billing: Billing, wishes: Sequence[Wish], now: Now, context: Context) -> list[SubscriptionRow]:
+    pairs = [new_rows(wish, now, context) for wish in wishes]
+    rows = [row for row, _ in pairs]
+    async with billing.write(PLATFORM) as books:
+        await books.add([value for pair in pairs for value in pair])
+        await books.audit(
+            AuditEntry(now.us, now.actor, "subscription.create", row.id, row.tenant, {"plan": row.plan}) for row in rows
+        )
+    return rows
+
+
+def _wish(tenant: sa.RowMapping, had: bool, context: Context) -> Wish:
+    terms = context.settings.terms(tenant["id"])
+    return Wish(
+        tenant=tenant["id"],
+        plan=tenant["plan"],
+        cycle=tenant["billing_cycle"],
+        timezone=tenant["timezone"],
+        # Who comes back subscribes anew; what lies between was not served.
+        start=None if had else _start(terms.start, tenant["created_us"], tenant["timezone"]),
+        anniversary=terms.anniversary,
+        pinned=terms.pinned,
+        quantity=terms.quantity,
+    )
 
 
 def _start(written: str, created_us: int, timezone: str) -> date:

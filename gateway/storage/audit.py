@@ -9,18 +9,14 @@ from gateway.storage.ports import Scope
 from gateway.storage.scoping import must_own, within
 from gateway.storage.values import AuditEntry, Page, cursor_number
 
+COLUMNS = ("at_us", "actor", "action", "target", "tenant", "detail")
 
-async def insert_audit(connection: AsyncConnection, entry: AuditEntry) -> None:
-    """Write an entry in the transaction of what it tells about."""
-    values = {
-        "at_us": entry.at_us,
-        "actor": entry.actor,
-        "action": entry.action,
-        "target": entry.target,
-        "tenant": entry.tenant,
-        "detail": entry.detail,
-    }
-    await connection.execute(sa.insert(schema.audit).values(**values))
+
+async def insert_audit(connection: AsyncConnection, *entries: AuditEntry) -> None:
+    """Write entries in the transaction of what they tell about."""
+    if entries:
+        rows = [{name: getattr(entry, name) for name in COLUMNS} for entry in entries]
+        await connection.execute(sa.insert(schema.audit), rows)
 
 
 class Audit:

@@ -29,6 +29,7 @@ class Books(BillingRows):
 
     def __init__(self, connection: AsyncConnection, scope: Scope) -> None:
         super().__init__(connection, scope)
+        self._head: int | None = None
 
     async def versions(self, *where: sa.ColumnElement[bool]) -> list[PlanVersionRow]:
         """Versions of the catalog, oldest first. Prices are no secret of a tenant's."""
@@ -56,14 +57,17 @@ class Books(BillingRows):
         return int(last) - count + 1
 
     async def watermark(self) -> int:
-        """The ledger's posting sequence as this transaction sees it (SEMANTICS §29)."""
-        return await _watermark(self.connection)
+        """The ledger's posting sequence as this consistent view sees it (SEMANTICS §29)."""
+        if self._head is None:
+            self._head = await _watermark(self.connection)
+        return self._head
 
     async def units(
         self, tenant: str, span: Span, watermark: int, aggregates: Mapping[str, Aggregate]
     ) -> dict[str, int]:
         """Billable units by meter in ``span`` of what was posted up to ``watermark``."""
-        return await units_until(self.connection, self._scope, tenant, span, watermark, aggregates)
+        nothing_later = watermark == self._head
+        return await units_until(self.connection, self._scope, tenant, span, watermark, aggregates, nothing_later)
 
     async def watermarks(self, subscriptions: Sequence[str]) -> dict[str, int]:
         """Up to which posting the final invoices of the subscriptions' cycles have looked."""
@@ -86,8 +90,7 @@ class Books(BillingRows):
 
     async def audit(self, entries: Iterable[AuditEntry]) -> None:
         """Tell who did what, in the same transaction."""
-        for entry in entries:
-            await insert_audit(self.connection, entry)
+        await insert_audit(self.connection, *entries)
 
     async def set_tenant(self, tenant: str, values: Mapping[str, Any]) -> None:
         """Change a tenant's state and tell the workers (SEMANTICS §31)."""

@@ -1,7 +1,7 @@
 """Rows of billing within one transaction and one scope: found, added and compared-and-set. Values are dataclasses."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -43,6 +43,11 @@ class Moved(GatewayError):
     """Another process changed the row first: what was decided by its old state is void, and may be tried again."""
 
 
+def columns_of(value: object) -> dict[str, Any]:
+    """A row's values by column; unlike ``asdict`` it copies no documents."""
+    return {name: getattr(value, name) for name in type(value).__slots__}  # type: ignore[attr-defined]
+
+
 class BillingRows:
     """The rows that one scope sees, on one connection."""
 
@@ -70,7 +75,7 @@ class BillingRows:
         by_kind: dict[type, list[dict[str, Any]]] = {}
         for value in values:
             assert is_dataclass(value), value
-            row = asdict(value)  # type: ignore[arg-type]
+            row = columns_of(value)
             must_own(self._scope, row["tenant"])
             by_kind.setdefault(type(value), []).append(row)
         for kind, table in TABLES.items():  # in the order of their foreign keys
@@ -80,7 +85,7 @@ class BillingRows:
     async def replace(self, old: Value, new: Value) -> None:
         """Compare-and-set by ``revision``, which ``new`` counts up; raises ``Moved`` if another was first."""
         table = TABLES[type(old)]
-        before, after = asdict(old), asdict(new)  # type: ignore[call-overload]
+        before, after = columns_of(old), columns_of(new)
         changed = {name: value for name, value in after.items() if value != before[name]}
         changed["revision"] = before["revision"] + 1
         where = (table.c.id == before["id"], table.c.revision == before["revision"])

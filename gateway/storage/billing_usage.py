@@ -22,11 +22,12 @@ async def units_until(
     span: Span,
     watermark: int,
     aggregates: Mapping[str, Aggregate],
+    nothing_later: bool,
 ) -> dict[str, int]:
     """Units by meter in ``span``, of records and events posted up to ``watermark``.
 
     Of calls, whole quarter hours are read from rollups, less the rows that were posted later; ragged ends are read
-    from rows. ``aggregates`` are the meters that events count, and how.
+    from rows. ``aggregates`` are the meters that events count, and how; ``nothing_later``: the view ends there.
     """
     cut = slices(span.start_us, span.end_us)
     sums: dict[str, int] = {}
@@ -37,7 +38,8 @@ async def units_until(
         total = sa.select(units.meter, sa.func.sum(units.units)).where(within(scope, units.tenant), *where)
         for meter, amount in await connection.execute(total.group_by(units.meter)):
             sums[meter] = int(amount)
-        await _add(connection, sums, -1, mine, cut.quarters.holds(rows.at_us), rows.posting > watermark)
+        if not nothing_later:
+            await _add(connection, sums, -1, mine, cut.quarters.holds(rows.at_us), rows.posting > watermark)
     for ragged in cut.rows:
         await _add(connection, sums, 1, mine, ragged.holds(rows.at_us), rows.posting <= watermark)
     bounds = (span.start_us, span.end_us)

@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from gateway.billing.items import UsageItem, lines_of
 from gateway.billing.numbering import check_series
 from gateway.ids import uuid7
@@ -119,6 +121,7 @@ class Year:
             return
 
 
+@pytest.mark.timeout(3600 if PROVE else 180)
 async def test_a_year_bills_every_call_once(bench: Any) -> None:
     seed = int(os.environ.get("YEAR_SEED") or random.randrange(1 << 30))
     print(f"YEAR_SEED={seed}")
