@@ -4,13 +4,17 @@ Sums are plain additions, so the order, grouping and lateness of records cannot 
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.clock import MINUTE_US
 from gateway.metering.record import CallRecord
 
 QUARTER_US = 15 * MINUTE_US
+DAY_US = 96 * QUARTER_US
+
+BY_DAY, BY_TENANT = 1, 2
+"""Two coarser sums of the same figures: whole days in UTC, and quarter hours of a tenant without key and route."""
 
 LATENCY_BOUNDS_US = tuple(ms * 1000 for ms in (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
 """Upper bounds of the histogram's buckets, inclusive; one more bucket holds what is slower."""
@@ -27,6 +31,27 @@ UnitKey = tuple[str, int, str, str, int, str]
 def quarter_of(at_us: int) -> int:
     """The start of the quarter hour that holds an instant."""
     return at_us - at_us % QUARTER_US
+
+
+CoarseKey = tuple[object, ...]
+"""Tenant, ``BY_DAY`` or ``BY_TENANT``, start, key, route, status class, and a meter where there is one."""
+
+
+def coarse_keys(tenant: str, quarter_us: int, key: str, route: str, *rest: object) -> tuple[CoarseKey, CoarseKey]:
+    """The two coarser sums that a cell is part of; ``rest`` is the status class, and a meter where there is one."""
+    by_day = (tenant, BY_DAY, quarter_us - quarter_us % DAY_US, key, route, *rest)
+    return by_day, (tenant, BY_TENANT, quarter_us, "", "", *rest)
+
+
+def coarsened(sums: Mapping[CellKey, Sequence[int]] | Mapping[UnitKey, Sequence[int]]) -> dict[CoarseKey, list[int]]:
+    """The coarser sums of some cells."""
+    coarse: dict[CoarseKey, list[int]] = {}
+    for cell, figures in sums.items():
+        for key in coarse_keys(*cell):
+            present = coarse.setdefault(key, [0] * len(figures))
+            for place, figure in enumerate(figures):
+                present[place] += figure
+    return coarse
 
 
 @dataclass(slots=True)

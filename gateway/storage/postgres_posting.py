@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from gateway.errors import StoreUnavailable
 from gateway.metering.ports import Frame
+from gateway.metering.rollup import coarsened
 from gateway.storage import schema
 from gateway.storage.batch import Batch, CallValues, build, report
 from gateway.storage.partitions import make_partitions, months_of
@@ -48,6 +49,8 @@ INSERT_CALL = _insert(schema.calls, CALL_COLUMNS)
 INSERT_QUARANTINE = _insert(schema.quarantine, ("incarnation", "sequence", "last", "reason", "payload"))
 ADD_CELL = _add(schema.rollups)
 ADD_UNITS = _add(schema.rollup_units)
+ADD_SUM = _add(schema.rollup_sums)
+ADD_UNIT_SUM = _add(schema.rollup_unit_sums)
 ADD_REFUSALS = _add(schema.refusals)
 TOUCH_KEY = (
     'UPDATE keys SET last_used_us = greatest(coalesce(last_used_us, 0), $1) WHERE "tenant" = $2 AND "id" = $3 '
@@ -159,6 +162,8 @@ async def _write(connection: asyncpg.Connection, incarnation: str, batch: Batch,
     work: list[tuple[str, list[tuple[Any, ...]]]] = [
         (ADD_CELL, [(*key, *sums) for key, sums in rollup.cells.items()]),
         (ADD_UNITS, [(*key, *sums) for key, sums in rollup.units.items()]),
+        (ADD_SUM, [(*key, *sums) for key, sums in coarsened(rollup.cells).items()]),
+        (ADD_UNIT_SUM, [(*key, *sums) for key, sums in coarsened(rollup.units).items()]),
         (ADD_REFUSALS, [(*key, count) for key, count in batch.refusals.items()]),
         (TOUCH_KEY, [(at_us, *key) for key, at_us in sorted(batch.last_used.items())]),
         (INSERT_QUARANTINE, _quarantined(incarnation, batch)),

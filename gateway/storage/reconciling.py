@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.metering.rollup import coarsened
 from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
@@ -119,11 +120,20 @@ class ReconcileReads:
                 differences += _compare(tenant, CELL_SUMS, cells, stored)
                 stored = await _stored(connection, schema.rollup_units, UNIT_SUMS, tenant)
                 differences += _compare(tenant, UNIT_SUMS, units, stored)
+                stored = await _stored(connection, schema.rollup_sums, CELL_SUMS, tenant)
+                differences += _compare(tenant, CELL_SUMS, _coarsened(tenant, cells), stored)
+                stored = await _stored(connection, schema.rollup_unit_sums, UNIT_SUMS, tenant)
+                differences += _compare(tenant, UNIT_SUMS, _coarsened(tenant, units), stored)
         return differences
 
 
+def _coarsened(tenant: str, sums: Sums) -> Sums:
+    coarse = coarsened({(tenant, *cell): figures for cell, figures in sums.items()})
+    return {cell[1:]: figures for cell, figures in coarse.items()}
+
+
 async def _tenants(connection: AsyncConnection, scope: Scope) -> list[str]:
-    tables = (schema.calls, schema.rollups, schema.rollup_units)
+    tables = (schema.calls, schema.rollups, schema.rollup_units, schema.rollup_sums, schema.rollup_unit_sums)
     every = sa.union(*(sa.select(table.c.tenant).where(within(scope, table.c.tenant)) for table in tables))
     return sorted((await connection.execute(every)).scalars())
 

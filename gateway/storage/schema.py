@@ -5,7 +5,7 @@ Times are microseconds (``_us``), ids of calls and hashes are raw bytes, units a
 
 import sqlalchemy as sa
 
-REVISION = "0005"
+REVISION = "0006"
 """The schema this code reads and writes: the newest file in ``migrations/versions``."""
 
 metadata = sa.MetaData()
@@ -247,6 +247,38 @@ rollup_units = sa.Table(
     sa.Column("units", Count, nullable=False),
     sa.Column("quota_units", Count, nullable=False),
     sa.Index("rollup_units_by_time", "quarter_us"),
+    sqlite_with_rowid=False,
+)
+
+# The same sums once more, coarser, so that a page over months reads few rows; ``kind`` is ``metering.rollup.BY_DAY``
+# (``quarter_us`` is the day's start) or ``BY_TENANT`` (key and route are empty).
+rollup_sums = sa.Table(
+    "rollup_sums",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Integer, primary_key=True),
+    sa.Column("quarter_us", Us, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("status_class", sa.Integer, primary_key=True),
+    *(sa.Column(name, Count, nullable=False) for name in ("calls", "billable", "request_bytes", "response_bytes")),
+    *(sa.Column(name, Count, nullable=False) for name in LATENCY_COLUMNS),
+    sa.Index("rollup_sums_by_time", "kind", "quarter_us"),
+    sqlite_with_rowid=False,
+)
+
+rollup_unit_sums = sa.Table(
+    "rollup_unit_sums",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Integer, primary_key=True),
+    sa.Column("quarter_us", Us, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("status_class", sa.Integer, primary_key=True),
+    sa.Column("meter", sa.Text, primary_key=True),
+    *(sa.Column(name, Count, nullable=False) for name in ("units", "quota_units")),
+    sa.Index("rollup_unit_sums_by_time", "kind", "quarter_us"),
     sqlite_with_rowid=False,
 )
 

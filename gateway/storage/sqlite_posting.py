@@ -11,6 +11,7 @@ from typing import cast
 import sqlalchemy as sa
 
 from gateway.metering.ports import Frame
+from gateway.metering.rollup import coarsened
 from gateway.storage import schema
 from gateway.storage.batch import Batch, build, report
 from gateway.storage.engine import connect_raw, store_errors
@@ -35,6 +36,8 @@ INSERT_CALL = _insert(schema.calls, schema.calls.columns.keys())
 INSERT_QUARANTINE = _insert(schema.quarantine, ("incarnation", "sequence", "last", "reason", "payload"))
 ADD_CELL = _add(schema.rollups)
 ADD_UNITS = _add(schema.rollup_units)
+ADD_SUM = _add(schema.rollup_sums)
+ADD_UNIT_SUM = _add(schema.rollup_unit_sums)
 ADD_REFUSALS = _add(schema.refusals)
 TOUCH_KEY = "UPDATE keys SET last_used_us = max(coalesce(last_used_us, 0), ?) WHERE tenant = ? AND id = ?"
 MOVE_CURSOR = (
@@ -121,6 +124,8 @@ class SqliteWriter:
         connection.executemany(INSERT_CALL, batch.rows)
         connection.executemany(ADD_CELL, [(*key, *sums) for key, sums in rollup.cells.items()])
         connection.executemany(ADD_UNITS, [(*key, *sums) for key, sums in rollup.units.items()])
+        connection.executemany(ADD_SUM, [(*key, *sums) for key, sums in coarsened(rollup.cells).items()])
+        connection.executemany(ADD_UNIT_SUM, [(*key, *sums) for key, sums in coarsened(rollup.units).items()])
         connection.executemany(ADD_REFUSALS, [(*key, count) for key, count in batch.refusals.items()])
         connection.executemany(TOUCH_KEY, [(at_us, *key) for key, at_us in batch.last_used.items()])
         for bad in batch.poison:

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import MINUTE_US
-from gateway.metering.rollup import LATENCY_BOUNDS_US, LATENCY_BUCKETS, QUARTER_US
+from gateway.metering.rollup import BY_DAY, BY_TENANT, DAY_US, LATENCY_BOUNDS_US, LATENCY_BUCKETS, QUARTER_US
 from gateway.period import calendar_period, from_us, to_us
 from gateway.storage import schema
 from gateway.storage.engine import Database
@@ -35,11 +35,14 @@ class Source:
     time: sa.ColumnElement[int]
     status_class: sa.ColumnElement[int]
     quarter: sa.ColumnElement[int]
+    kind: int | None = None
 
     def matching(self, scope: Scope, query: UsageQuery, span: Span) -> list[sa.ColumnElement[bool]]:
         """The rows of a query within the scope."""
         columns = self.table.c
         found = [within(scope, columns.tenant), span.holds(self.time)]
+        if self.kind is not None:
+            found.append(columns.kind == self.kind)
         if query.key:
             found.append(columns.key == query.key)
         if query.route:
@@ -63,12 +66,13 @@ class Source:
 ZERO, FIVE, HUNDRED, QUARTER = (sa.literal_column(str(n), sa.BigInteger) for n in (0, 5, 100, QUARTER_US))
 
 
-def _rollup(table: sa.Table) -> Source:
-    return Source(table, table.c.quarter_us, table.c.status_class, table.c.quarter_us)
+def _rollup(table: sa.Table, kind: int | None = None) -> Source:
+    return Source(table, table.c.quarter_us, table.c.status_class, table.c.quarter_us, kind)
 
 
-CELLS = _rollup(schema.rollups)
-UNITS = _rollup(schema.rollup_units)
+CELLS, UNITS = _rollup(schema.rollups), _rollup(schema.rollup_units)
+DAY_CELLS, DAY_UNITS = _rollup(schema.rollup_sums, BY_DAY), _rollup(schema.rollup_unit_sums, BY_DAY)
+TENANT_CELLS, TENANT_UNITS = _rollup(schema.rollup_sums, BY_TENANT), _rollup(schema.rollup_unit_sums, BY_TENANT)
 ROWS = Source(
     schema.calls,
     schema.calls.c.at_us,
@@ -133,9 +137,9 @@ class UsageReads:
         async with self._database.read() as connection:
             end_us = await rounded(connection, within(scope, schema.calls.c.tenant), query.end_us)
             cut = slices(query.start_us, end_us)
-            if cut.quarters:
-                columns = [sa.func.sum(schema.rollups.c[name]) for name in schema.LATENCY_COLUMNS]
-                where = CELLS.matching(scope, query, cut.quarters)
+            for cells, _, span in _pieces(query, cut.quarters, "all") if cut.quarters else ():
+                columns = [sa.func.sum(cells.table.c[name]) for name in schema.LATENCY_COLUMNS]
+                where = cells.matching(scope, query, span)
                 _add_row(histogram, (await connection.execute(sa.select(*columns).where(*where))).one())
             for span in cut.rows:
                 where = [*ROWS.matching(scope, query, span), schema.calls.c.part == 0]
@@ -165,29 +169,53 @@ async def _sums(connection: AsyncConnection, scope: Scope, query: UsageQuery, by
     cut = slices(query.start_us, end_us)
     sums: Sums = {}
     if cut.quarters:
-        async for name, part in _from_rollups(connection, scope, query, cut.quarters, by):
-            _merge(sums.setdefault(name, UsageSum()), part)
+        for cells, units, span in _pieces(query, cut.quarters, by):
+            async for name, part in _from_rollups(connection, scope, query, cells, units, span, by):
+                _merge(sums.setdefault(name, UsageSum()), part)
     for span in cut.rows:
         async for name, part in _from_rows(connection, scope, query, span, by):
             _merge(sums.setdefault(name, UsageSum()), part)
     return sums
 
 
+def _pieces(query: UsageQuery, quarters: Span, by: Group) -> Iterator[tuple[Source, Source, Span]]:
+    """Which sums answer which part of a period, for calls and for units: the coarsest that know what is asked."""
+    detailed = bool(query.key or query.route) or by in ("key", "route")
+    fine = (CELLS, UNITS) if detailed else (TENANT_CELLS, TENANT_UNITS)
+    if by == "quarter":
+        yield *fine, quarters
+        return
+    first, last = -(-quarters.start_us // DAY_US) * DAY_US, quarters.end_us // DAY_US * DAY_US
+    if first >= last:
+        yield *fine, quarters
+        return
+    yield DAY_CELLS, DAY_UNITS, Span(first, last)
+    for ragged in (Span(quarters.start_us, first), Span(last, quarters.end_us)):
+        if ragged.start_us < ragged.end_us:
+            yield *fine, ragged
+
+
 async def _from_rollups(
-    connection: AsyncConnection, scope: Scope, query: UsageQuery, span: Span, by: Group
+    connection: AsyncConnection,
+    scope: Scope,
+    query: UsageQuery,
+    of_calls: Source,
+    of_units: Source,
+    span: Span,
+    by: Group,
 ) -> AsyncIterator[tuple[str | int, UsageSum]]:
-    cells = schema.rollups.c
+    cells = of_calls.table.c
     errors = sa.func.sum(sa.case((cells.status_class == 5, cells.calls), else_=0))
     figures = [sa.func.sum(column) for column in (cells.calls, cells.billable)]
     sizes = [sa.func.sum(column) for column in (cells.request_bytes, cells.response_bytes)]
-    name_of, groups = CELLS.group(by)
-    select = sa.select(name_of, *figures, errors, *sizes).where(*CELLS.matching(scope, query, span))
+    name_of, groups = of_calls.group(by)
+    select = sa.select(name_of, *figures, errors, *sizes).where(*of_calls.matching(scope, query, span))
     for name, *numbers in await connection.execute(select.group_by(*groups)):
         calls, billable, failed, received, sent = (int(number or 0) for number in numbers)
         yield name, UsageSum("", 0, 0, calls, billable, failed, received, sent)
-    units = schema.rollup_units.c
-    name_of, groups = UNITS.group(by)
-    by_meter = sa.select(name_of, units.meter, sa.func.sum(units.units)).where(*UNITS.matching(scope, query, span))
+    units = of_units.table.c
+    name_of, groups = of_units.group(by)
+    by_meter = sa.select(name_of, units.meter, sa.func.sum(units.units)).where(*of_units.matching(scope, query, span))
     for name, meter, amount in await connection.execute(by_meter.group_by(*groups, units.meter)):
         if amount:
             yield name, UsageSum(units={meter: int(amount)})

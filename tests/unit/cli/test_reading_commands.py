@@ -170,7 +170,8 @@ def test_reconcile_finds_what_was_tampered_with(gateway: Gateway, monkeypatch: p
         "UPDATE rollups SET calls = calls - 5": 0,
         "UPDATE rollup_units SET quota_units = 0": 2,
         "UPDATE rollup_units SET quota_units = 2": 0,
-        "DELETE FROM calls WHERE posting = 1": 1 + 1 + 1 + 100 + 1000 + 1 + 1,  # the frame, and every sum of its cell
+        # The frame, and every sum of its cell: of the quarter hour, of the day, and of the tenant.
+        "DELETE FROM calls WHERE posting = 1": 1 + 3 * (1 + 1 + 100 + 1000 + 1 + 1),
     }
     for statement, difference in tampered.items():
         with sqlite3.connect(gateway.folder / "data" / "gateway.db") as connection:

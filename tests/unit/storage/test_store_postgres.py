@@ -105,16 +105,24 @@ def test_months_of_ids() -> None:
 
 async def test_hosts_take_turns_and_postings_are_in_commit_order(postgres_url: str) -> None:
     stores = [await open_store(postgres_url, HERE) for _ in range(3)]
-    seen: list[int] = []
+    watcher = await asyncpg.connect(postgres_url)
+    heads = "SELECT sequence FROM heads WHERE name = 'ledger'"
+    look = f"SELECT ({heads}) AS head, count(*) AS rows, coalesce(max(posting), 0) AS newest FROM calls"
 
     async def ship(store: Store, name: str) -> None:
         for start in range(0, 60, 6):
             await store.ledger.post(name, frames([call() for _ in range(6)], name, start + 1))
-            seen.append(await store.ledger.posting_sequence(PLATFORM))
 
-    await asyncio.gather(*(ship(store, name) for store, name in zip(stores, "abc", strict=True)))
-    assert seen == sorted(seen)
-    assert seen[-1] == 180
+    async def watch() -> None:
+        """Whoever sees a posting sees every smaller one."""
+        while True:
+            seen = await watcher.fetchrow(look)
+            assert seen["head"] == seen["rows"] == seen["newest"]
+            if seen["rows"] == 180:
+                return
+
+    await asyncio.gather(watch(), *(ship(store, name) for store, name in zip(stores, "abc", strict=True)))
+    await watcher.close()
     assert [one.difference for one in await stores[0].ledger.incarnation_sums(PLATFORM)] == [0, 0, 0]
     for store in stores:
         await store.close()

@@ -1,6 +1,7 @@
 """Opening, migrating and refusing databases."""
 
 import asyncio
+import random
 import sqlite3
 import stat
 import subprocess
@@ -12,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from support.records import frames, varied
 
 from gateway.errors import GatewayError
 from gateway.storage.migrate import SchemaTooNew, SchemaTooOld, migrate
+from gateway.storage.ports import PLATFORM
 from gateway.storage.schema import REVISION, metadata
 from gateway.storage.store import Store, open_store
 
@@ -103,3 +106,15 @@ async def test_one_store_opened_twice_in_a_process(tmp_path: Path) -> None:
     first, second = await asyncio.gather(open_store(URL, tmp_path), open_store(URL, tmp_path))
     await first.close()
     await second.close()
+
+
+async def test_coarse_sums_are_made_from_what_is_there(store: Store, tmp_path: Path) -> None:
+    await store.ledger.post("a", frames(varied(random.Random(4), 300), "a"))
+    await store.close()
+    with sqlite3.connect(tmp_path / "data" / "gateway.db") as connection:
+        for table in ("rollup_sums", "rollup_unit_sums"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("UPDATE alembic_version SET version_num = '0005'")
+    again = await open_store(URL, tmp_path)
+    assert await again.ledger.rollup_differences(PLATFORM) == []
+    await again.close()
