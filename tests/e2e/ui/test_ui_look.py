@@ -13,8 +13,14 @@ ADMIN = [
     f"/admin/tenants/{LONG_ID}",
     "/admin/calls",
     "/admin/routes",
+    *(f"/admin/tenants/{LONG_ID}/{page}" for page in ("usage", "keys", "keys/k1", "plan", "invoices", "team", "audit")),
+    *(f"/admin/{page}" for page in ("new-tenant", "invoices", "people", "config", "reconcile", "audit", "outbox")),
 ]
-PORTAL = ["/portal", "/portal/calls", "/account"]
+PORTAL = [
+    "/account",
+    "/portal",
+    *(f"/portal/{page}" for page in ("calls", "usage", "keys", "keys/k1", "try", "plan", "invoices", "team", "audit")),
+]
 
 # WCAG 2.1 §1.4.3 of every text that is drawn: its colour over the first opaque background behind it.
 LOW_CONTRAST = """() => {
