@@ -1,8 +1,11 @@
 """``/docs``: the OpenAPI document as a page that people read. No script, no outside resource."""
 
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
+
+from gateway.api.problems import CODES
 
 INTRO = """\
 <p>Log in, or make a personal token, and send it as <code>Authorization: Bearer …</code>. Amounts are texts with their
@@ -17,11 +20,16 @@ curl -s $B/usage -H "Authorization: Bearer $T"</code></pre>
 <p>The whole as <a href="/api/v1/openapi.json">OpenAPI 3.1</a>.</p>"""
 
 
+EVERYWHERE = ("malformed", "rate_limited", "internal", "unavailable")
+"""Codes that any operation may answer."""
+
+
 def docs_page(document: dict[str, Any]) -> str:
     """The page for an OpenAPI document."""
     base = document["servers"][0]["url"].removesuffix("/api/v1")
     groups = [(tag["name"], tag["description"], list(_of_tag(document, tag["name"]))) for tag in document["tags"]]
     menu = "".join(f'<li><a href="#{name}">{escape(text)}</a></li>' for name, text, _ in groups)
+    menu += '<li><a href="#codes">Codes</a></li><li><a href="#schemas">Bodies</a></li>'
     parts = "".join(
         f'<section id="{name}"><h2>{escape(text)}</h2>{"".join(operations)}</section>'
         for name, text, operations in groups
@@ -31,8 +39,8 @@ def docs_page(document: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>API</title>'
         '<link rel="stylesheet" href="/static/docs.css"></head><body><main><h1>API</h1>'
-        f'{INTRO % escape(base)}<nav aria-label="Parts"><ul>{menu}<li><a href="#schemas">Bodies</a></li></ul></nav>'
-        f'{parts}<section id="schemas"><h2>Bodies</h2>{schemas}</section></main></body></html>'
+        f'{INTRO % escape(base)}<nav aria-label="Parts"><ul>{menu}</ul></nav>'
+        f'{parts}{_codes()}<section id="schemas"><h2>Bodies</h2>{schemas}</section></main></body></html>'
     )
 
 
@@ -51,22 +59,31 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     parameters = _table(("Parameter", "In", ""), rows) if rows else ""
     body = operation.get("requestBody", {}).get("content", {})
     sends = f"<p>Send {_kind(next(iter(body.values()))['schema'])}.</p>" if body else ""
-    answers = _table(
-        ("Status", "", ""),
-        [(status, _content(one), _text(one["description"])) for status, one in operation["responses"].items()],
-    )
+    answers = "<br>".join(filter(None, (_answer(status, one) for status, one in operation["responses"].items())))
     permission = operation.get("x-permission")
     needs = f"<p>Needs <code>{escape(permission)}</code>.</p>" if permission else ""
     name = escape(operation["operationId"])
     return (
         f'<article id="{name}"><h3><code>{method} {escape(path)}</code></h3><p>{escape(operation["summary"])}</p>'
-        f"{needs}{sends}{parameters}<details><summary>Answers</summary>{answers}</details></article>"
+        f"{needs}{sends}{parameters}<p>{answers}</p></article>"
     )
 
 
-def _content(response: dict[str, Any]) -> str:
+def _answer(status: str, response: dict[str, Any]) -> str:
+    """A good answer's body, a refusal's codes; what they mean is told once for all."""
+    codes = re.findall("`([a-z_]+)`:", response["description"])
     content = response.get("content", {})
-    return _kind(next(iter(content.values()))["schema"]) if content else ""
+    if codes or status == "304":
+        codes = [code for code in codes if code not in EVERYWHERE]
+        return f"{status} " + " ".join(f"<code>{code}</code>" for code in codes) if codes else ""
+    return f"{status} {_kind(next(iter(content.values()))['schema']) if content else ''}"
+
+
+def _codes() -> str:
+    rows = [(str(status), f"<code>{code}</code>", escape(text)) for code, (status, text) in CODES.items()]
+    everywhere = f"Every operation may answer {', '.join(EVERYWHERE)}; the others are named with it."
+    table = _table(("Status", "Code", ""), rows)
+    return f'<section id="codes"><h2>Codes of refusals</h2><p>{everywhere}</p>{table}</section>'
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gateway.accounts.people import normal_email
 from gateway.accounts.refused import AccountError
+from gateway.money import exponent
 from gateway.period import Period, from_us, to_us
 
 Row = TypeVar("Row")
@@ -130,14 +131,15 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Money(Model):
-    """An amount, always with its currency and always as text."""
+    """An amount, always with its currency and always as text, with the currency's decimals at least."""
 
     amount: str = Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$")
     currency: str = Field(pattern="^[A-Z]{3}$")
 
     @classmethod
     def of(cls, amount: Decimal, currency: str) -> "Money":
-        return cls(amount=f"{amount:f}", currency=currency)
+        places = max(exponent(currency), -int(amount.normalize().as_tuple().exponent))
+        return cls(amount=f"{amount:.{places}f}", currency=currency)
 
 
 class PeriodView(Model):

@@ -1,5 +1,6 @@
 """How subscriptions, invoices, payments and credit notes are asked for and shown."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -82,7 +83,7 @@ class LineView(Model):
         whole = row.start_us is not None and row.end_us is not None
         return cls(
             kind=row.kind, description=row.description, meter=row.meter or None, quantity=row.quantity,
-            amount=Money(amount=row.amount, currency=currency),
+            amount=Money.of(Decimal(row.amount), currency),
             period=PeriodView.between(row.start_us or 0, row.end_us or 0) if whole else None,
         )  # fmt: skip
 
@@ -159,7 +160,7 @@ class InvoiceView(Model):
     @classmethod
     def of(cls, row: InvoiceRow) -> "InvoiceView":
         amounts = {
-            name: Money(amount=getattr(row, name), currency=row.currency)
+            name: Money.of(Decimal(getattr(row, name)), row.currency)
             for name in ("subtotal", "credited", "tax", "total", "paid")
         }
         return cls(
@@ -181,7 +182,7 @@ class PaymentView(Model):
 
     @classmethod
     def of(cls, row: PaymentRow) -> "PaymentView":
-        amount = Money(amount=row.amount, currency=row.currency)
+        amount = Money.of(Decimal(row.amount), row.currency)
         return cls(id=row.id, amount=amount, provider=row.provider, reference=row.reference, at=time_text(row.at_us))
 
 
@@ -199,8 +200,8 @@ class CreditNoteView(Model):
     @classmethod
     def of(cls, row: CreditNoteRow) -> "CreditNoteView":
         return cls(
-            id=row.id, number=row.number, invoice=row.invoice, total=Money(amount=row.total, currency=row.currency),
-            tax=Money(amount=row.tax, currency=row.currency), reason=row.reason, at=time_text(row.at_us),
+            id=row.id, number=row.number, invoice=row.invoice, total=Money.of(Decimal(row.total), row.currency),
+            tax=Money.of(Decimal(row.tax), row.currency), reason=row.reason, at=time_text(row.at_us),
         )  # fmt: skip
 
 
