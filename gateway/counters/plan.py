@@ -97,7 +97,10 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
         words = (first, second, third, fourth)
         cells = _NO_CELLS
         if sliding_us and first < (index := at_us * 60 // sliding_us):
-            words, cells = sliding.advance(words, _unpack_cells(source, end), index)
+            if second == third:  # seldom used: nothing is in its older sub-buckets
+                words, cells = sliding.enter(words, index)
+            else:
+                words, cells = sliding.advance(words, _unpack_cells(source, end), index)
         (first, second, third, fourth), room, fits, reset_us = take(words, counter, cost, at_us)
         retry_us = 0
         if not fits:

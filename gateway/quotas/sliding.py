@@ -44,6 +44,14 @@ def advance(words: Words, cells: Sequence[int], index: int) -> tuple[Words, list
     return (index, total, 0, stamp), writes
 
 
+def enter(words: Words, index: int) -> tuple[Words, list[tuple[int, int]]]:
+    """``advance`` for a window whose units are all in its newest sub-bucket: its cells hold 0 and need not be read."""
+    newest, total, current, stamp = words
+    if not current or index - newest > SUB_BUCKETS:
+        return (index, 0, 0, stamp), []
+    return (index, total, 0, stamp), [(newest % CELLS, current)]
+
+
 def take(words: Words, counter: Counter, cost: int, at_us: int) -> tuple[Words, int, bool, int]:
     """Count ``cost`` in the newest sub-bucket (``advance`` first): new words, room before it, whether it fits, reset.
 
