@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from counting_worker import CHURNED, LIMIT, LIMITS, binding_of, open_worker
+from support.services import wait_until
 
 from gateway.clock import SystemClock
 
@@ -48,6 +49,8 @@ def test_counters_of_one_call_stay_equal_whichever_worker_is_killed(tmp_path):
     for number in range(4):
         children = [start(tmp_path, f"w{number}.{side}", "churn", 0) for side in range(2)]
         together(children)
+        names = [f"w{number}.{side}" for side in range(2)]
+        wait_until(lambda names=names: all(map(store.last_operation, names)), "a step of both")
         time.sleep(random.uniform(0.02, 0.1))
         children[0].kill()
         time.sleep(0.02)
@@ -57,5 +60,4 @@ def test_counters_of_one_call_stay_equal_whichever_worker_is_killed(tmp_path):
         used = {limit.max - state.remaining for limit, state in zip(CHURNED, store.read(counters), strict=True)}
         assert len(used) == 1, used
         assert used.pop() > 0
-        assert all(store.last_operation(f"w{number}.{side}") for side in range(2))
     store.close()
