@@ -103,7 +103,11 @@ class Worker:
         listener.setblocking(False)
         tls = ListenerCertificate(files) if (files := self._feed.snapshot.server.tls) is not None else None
         acceptor = await loop.create_server(
-            self.server.protocol_factory, sock=listener, backlog=4096, ssl=tls.context if tls is not None else None
+            self.server.protocol_factory,
+            sock=listener,
+            backlog=4096,
+            ssl=tls.context if tls is not None else None,
+            ssl_handshake_timeout=self.server.settings.head_timeout if tls is not None else None,
         )
         periodic = [
             asyncio.create_task(every(FEED_INTERVAL, self._poll_state), name="state feed"),
