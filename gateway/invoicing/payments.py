@@ -71,7 +71,9 @@ class PaymentDesk(Desk):
         """What came in for an invoice, oldest first."""
         async with self.billing.read(scope) as books:
             row = await self.find(books, invoice)
-            return await books.find(PaymentRow, schema.payments.c.invoice == row.id, order=(schema.payments.c.id,))
+            return await books.find(
+                PaymentRow, schema.payments.c.invoice == row.id, order=(schema.payments.c.at_us, schema.payments.c.id)
+            )
 
     async def credits(self, scope: Scope, tenant: str) -> list[CreditRow]:
         """A tenant's credits, oldest first."""

@@ -31,6 +31,7 @@ async def test_debt_suspends_and_payment_opens_again(bench: Any) -> None:
     assert await status(bench, "acme") == ("suspended", "suspended")
     again = await bench.desk.pay(row.number, "fin", amount=Decimal("50"), reference="wire 1")
     assert again.paid == "50"
+    bench.clock.now_us += 1
     paid = await bench.desk.pay(row.number, "fin", reference="wire 2")
     assert (paid.state, paid.paid) == ("paid", "99")
     assert await status(bench, "acme") == ("active", "active")
