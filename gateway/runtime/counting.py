@@ -13,6 +13,8 @@ from gateway.counters.redis_desk import RedisDesk
 from gateway.quotas.counter import Counter, LimitState
 from gateway.runtime import paths
 
+_OWN_CAPACITY = Capacity(1 << 17, 1 << 17, 1 << 13)
+"""Room for a sliding limit on each of 100,000 keys: 88 MiB of disk, of which memory holds what is in use."""
 _HOST_CAPACITY = Capacity(1 << 14, 1 << 13, 1 << 10)
 """Of the file beside a Redis: the host's time, and what ``on_store_error: local`` counts."""
 
@@ -33,7 +35,7 @@ def redis_address(snapshot: Snapshot) -> RedisAddress | None:
 def open_host_counters(snapshot: Snapshot, clock: Clock, incarnation: str = "") -> MmapCounterStore:
     """The counters of this host alone: all there are with ``mmap:``, time and stand-in beside a Redis."""
     if redis_address(snapshot) is None:
-        return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation)
+        return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation, capacity=_OWN_CAPACITY)
     folder = paths.host_counters(snapshot.data_dir)
     return MmapCounterStore.open(folder, clock, capacity=_HOST_CAPACITY)  # nobody recovers it: it keeps no journal
 
