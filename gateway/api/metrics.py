@@ -87,6 +87,11 @@ def _gauges(workers: list[Published], shipper: Published) -> Iterator[Metric]:
         "Calls served without a record because the spool took none.",
         value=sum(w.get("unmetered", 0) for w in workers),
     )
+    yield CounterMetricFamily(
+        "gateway_calls_passed_by_policy",
+        "Calls served while the counter store did not answer (on_store_error).",
+        value=sum(w.get("passed_by_policy", 0) for w in workers),
+    )
     yield GaugeMetricFamily(
         "gateway_ejected_targets",
         "Upstream targets that get no calls, each counted once per worker that ejected it.",
