@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ MIGRATION_LOCK = 0x6777_0001
 WRITE_LOCK = 0x6777_0002
 PARTITION_LOCK = 0x6777_0003
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 """What asyncpg raises when the server refuses, ends or does not answer."""
 
 
@@ -49,13 +49,27 @@ async def connect(url: str) -> asyncpg.Connection:
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings={"application_name": "gateway"},
         )
-        if await connection.fetchval("SHOW synchronous_commit") == "off":
-            await connection.execute("SET synchronous_commit = on")
     except DRIVER_ERRORS as error:
         raise unavailable(error) from error
     except ValueError as error:
         raise GatewayError(f"store.url: {server_name(url)} cannot be read as a PostgreSQL URL") from error
+    try:
+        if await connection.fetchval("SHOW synchronous_commit") == "off":
+            await connection.execute("SET synchronous_commit = on")
+    except DRIVER_ERRORS as error:
+        connection.terminate()
+        raise unavailable(error) from error
     return connection
+
+
+@contextlib.contextmanager
+def server_errors() -> Iterator[None]:
+    """``store_errors``, and what asyncpg raises when a connection is cut in the middle of its own affairs."""
+    try:
+        with store_errors():
+            yield
+    except DRIVER_ERRORS as error:
+        raise unavailable(error) from error
 
 
 class PostgresDatabase(Database):
@@ -82,13 +96,13 @@ class PostgresDatabase(Database):
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        with store_errors():
+        with server_errors():
             async with self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        with store_errors():
+        with server_errors():
             async with self.engine.begin() as connection:
                 await lock(connection, WRITE_LOCK)
                 yield connection
