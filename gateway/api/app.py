@@ -29,5 +29,5 @@ def api_routes(services: ApiServices, operations: Sequence[Operation] = OPERATIO
     return [
         web.get(f"{PREFIX}/openapi.json", document),
         web.get("/docs", docs),
-        web.route(hdrs.METH_ANY, "/api{rest:(?:/.*)?}", dispatcher.handle),
+        web.route(hdrs.METH_ANY, r"/api{rest:(?:/[\s\S]*)?}", dispatcher.handle),
     ]

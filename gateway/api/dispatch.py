@@ -19,7 +19,9 @@ from gateway.api.problems import CODES, NOT_FOUND, ApiError, FieldError
 from gateway.api.reading import parse_body, parse_query, read_body
 from gateway.api.routing import Routes
 from gateway.api.services import ApiServices
-from gateway.errors import StoreUnavailable
+from gateway.billing.invoice import InvoiceTransitionError
+from gateway.billing.subscription import TransitionError
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.invoicing.changing import ManagedByConfig
 from gateway.invoicing.office import InvoiceError, NotFound
 from gateway.storage.billing_rows import Moved
@@ -27,6 +29,8 @@ from gateway.storage.engine import Conflict
 from gateway.storage.values import BadCursor
 
 PREFIX = "/api/v1"
+BILLING_ERRORS = (InvoiceError, InvoiceTransitionError, TransitionError)
+"""What the desk of billing refuses: what was asked cannot be in the present state."""
 PORTAL = web.RequestKey("portal_listener", bool)
 """Set on requests that came in by ``server.portal``."""
 logger = logging.getLogger(__name__)
@@ -50,7 +54,7 @@ class Dispatcher:
             return problem(error)
         except AccountError as error:
             return problem(_from_account(error))
-        except InvoiceError as error:
+        except BILLING_ERRORS as error:
             return problem(_from_billing(error))
         except BadCursor as error:
             return problem(ApiError("invalid", errors=(FieldError("after", str(error)),)))
@@ -105,7 +109,7 @@ class Dispatcher:
         """Perform, and keep the answer for repeats, refusals too."""
         try:
             answer = await self._perform(operation, call)
-        except (ApiError, AccountError, InvoiceError) as error:
+        except (ApiError, AccountError, *BILLING_ERRORS) as error:
             refusal = _refusal(error)
             answer = Finished(refusal.status, {**refusal.headers, **PROBLEM}, _json(refusal.document()))
         except BaseException:
@@ -147,13 +151,13 @@ def problem(error: ApiError) -> web.Response:
     return web.Response(status=error.status, body=_json(error.document()), headers=headers)
 
 
-def _refusal(error: ApiError | AccountError | InvoiceError) -> ApiError:
+def _refusal(error: GatewayError) -> ApiError:
     if isinstance(error, AccountError):
         return _from_account(error)
-    return _from_billing(error) if isinstance(error, InvoiceError) else error
+    return error if isinstance(error, ApiError) else _from_billing(error)
 
 
-def _from_billing(error: InvoiceError) -> ApiError:
+def _from_billing(error: GatewayError) -> ApiError:
     if isinstance(error, NotFound):
         return NOT_FOUND
     return ApiError("managed_by_config" if isinstance(error, ManagedByConfig) else "conflict", str(error))

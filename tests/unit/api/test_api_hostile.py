@@ -105,7 +105,17 @@ async def test_odd_requests(world: ApiWorld) -> None:
                  "/audit?after=x"):  # fmt: skip
         status, found, _ = await world.ask("GET", path, token=token)
         assert (status, found["code"]) == (422, "invalid"), path
-    for path in ("/keys/", "/keys/%ff", "/keys/a%00b", "/keys//x", "/" + "x" * 4000, "/calls/call_x", "", "/"):
+    for path in (
+        "/keys/",
+        "/keys/%ff",
+        "/keys/a%0Ab",
+        "/keys/a%00b",
+        "/keys//x",
+        "/" + "x" * 4000,
+        "/calls/call_x",
+        "",
+        "/",
+    ):
         assert (await world.ask("GET", path, token=token))[0] == 404, path
     status, found, headers = await world.ask("DELETE", "/keys", token=token)
     assert (status, headers["Allow"]) == (405, "GET, HEAD, POST")

@@ -140,6 +140,7 @@ async def test_billing_from_subscription_to_credit_note(world: ApiWorld) -> None
     paid = [(await world.ask("POST", f"{path}/pay", half, admin))[1]["paid"]["amount"] for _ in range(2)]
     assert [float(one) for one in paid] == [1.0, 1.0]
     assert (await world.ask("POST", f"{path}/pay", {}, admin))[1]["state"] == "paid"
+    assert (await world.ask("POST", f"{path}/void", {}, admin))[1]["code"] == "conflict"
     _, note, _ = await world.ask("POST", f"{path}/credit-notes", {"amount": "2", "reason": "sorry"}, admin)
     assert note["total"] == {"amount": note["total"]["amount"], "currency": "USD"}
     status, found, _ = await world.ask("POST", "/subscription/change", {"plan": "free"}, owner)
