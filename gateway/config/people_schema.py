@@ -11,8 +11,8 @@ from gateway.config.fields import JsonPath, Strict, Token
 
 
 def _secret(value: object) -> object:
-    if isinstance(value, str) and 0 < len(value) < 16:
-        raise ValueError("must have at least 16 characters, or be empty to have one generated in data_dir")
+    if isinstance(value, str) and 0 < len(value.encode()) < 32:
+        raise ValueError("must have at least 32 bytes, or be empty to have one generated in data_dir")
     return value
 
 

@@ -86,7 +86,7 @@ CASES = {
     ),
     "short secret": (
         "accounts: {secret: hunter2}\n",
-        ["5: accounts.secret: must have at least 16 characters, or be empty to have one generated in data_dir"],
+        ["5: accounts.secret: must have at least 32 bytes, or be empty to have one generated in data_dir"],
     ),
     "unknown currency": (
         "billing: {currency: usd}\n",
