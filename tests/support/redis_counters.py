@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.config.redis_url import parse_redis_url
 from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.redis_store import RedisCounterStore
-from gateway.config.redis_url import parse_redis_url
 from gateway.quotas.counter import Counter, Decision, LimitState, Reservation
 
 
