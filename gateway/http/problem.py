@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping
 
+from gateway.http.date import date_line
+
 REASONS = {
     400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
     408: "Request Timeout", 413: "Content Too Large", 414: "URI Too Long", 429: "Too Many Requests",
@@ -32,14 +34,19 @@ def problem(
 def problem_response(
     status: int,
     body: bytes,
+    now_us: int,
     headers: list[tuple[bytes, bytes]],
     lines_ready: bytes = b"",
     *,
     head_only: bool,
     close: bool,
 ) -> bytes:
-    """A whole answer; HEAD gets its head alone (RFC 9110 §9.3.2). ``lines_ready`` are finished field lines."""
+    """A whole answer, made at ``now_us``; HEAD gets its head alone (RFC 9110 §9.3.2).
+
+    ``lines_ready`` are finished field lines.
+    """
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, "Error").encode())]
+    lines.append(date_line(now_us))
     lines += [b"%b: %b\r\n" % header for header in headers]
     lines.append(lines_ready)
     lines.append(b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n" % len(body))

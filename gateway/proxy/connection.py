@@ -232,12 +232,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, error: MessageError) -> None:
         """An answer to what is no request: nothing reached an upstream, and nothing more is read."""
-        call_id = self.server.ids.new(self.server.clock.now()).hex()
+        now_us = self.server.clock.now()
+        call_id = self.server.ids.new(now_us).hex()
         self.server.metrics.refused(error.code)
         self.server.refusals.count("", "", "", error.code, error.status)
         body = problem(error.status, error.code, error.detail, call_id)
         headers = [(b"X-Request-Id", call_id.encode())]
-        self.write(problem_response(error.status, body, headers, head_only=False, close=True))
+        self.write(problem_response(error.status, body, now_us, headers, head_only=False, close=True))
 
     # ── what an exchange asks of its connection ──────────────────────────────────────────────────────────────────
 

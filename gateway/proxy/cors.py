@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gateway.hooks.events import Refusal
+from gateway.http.date import date_line
 from gateway.http.fields import TOKEN
 from gateway.http.request import Request
 from gateway.proxy.refusing import write_problem
@@ -92,6 +93,7 @@ def answer_preflight(exchange: "Exchange") -> bool:
         b"" if keep and request.minor_version else b"Connection: %b\r\n" % (b"keep-alive" if keep else b"close")
     )
     exchange.connection.write(
-        b"HTTP/1.1 204 No Content\r\n%bX-Request-Id: %b\r\n%b\r\n" % (lines, exchange.request_id, connection)
+        b"HTTP/1.1 204 No Content\r\n%b%bX-Request-Id: %b\r\n%b\r\n"
+        % (date_line(exchange.server.clock.now()), lines, exchange.request_id, connection)
     )
     return True

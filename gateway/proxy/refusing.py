@@ -30,7 +30,7 @@ def write_problem(exchange: "Exchange", refusal: Refusal, limits: bytes = b"") -
     headers = [(b"X-Request-Id", request_id), *refusal.headers]
     if exchange.route_name and exchange.plan.cors is not None:  # a browser reads a refusal as it reads an answer
         limits += exchange.plan.cors.lines(request)
-    head_only = request.method == b"HEAD"
+    head_only, now_us = request.method == b"HEAD", exchange.server.clock.now()
     exchange.connection.write(
-        problem_response(refusal.status, body, headers, limits, head_only=head_only, close=not keep_alive)
+        problem_response(refusal.status, body, now_us, headers, limits, head_only=head_only, close=not keep_alive)
     )

@@ -221,6 +221,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _switch(self, response: Response, data: bytes) -> None:
         self.response = response
         self.final = data
+        self.excess = True  # it speaks another protocol now, asked for or not: no request may follow
         self._state = _DONE
         self._changed.wake()
 
