@@ -16,6 +16,7 @@ COMMANDS = (
     "calls",
     "usage",
     "rate",
+    "plans",
     "invoice",
     "subscriptions",
     "reconcile",

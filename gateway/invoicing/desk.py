@@ -11,12 +11,13 @@ from gateway.invoicing.composing import Composed
 from gateway.invoicing.cycle import Context, cycle_items
 from gateway.invoicing.loading import load_account, load_accounts
 from gateway.invoicing.making import Making, put_invoice
-from gateway.invoicing.office import InvoiceError, Office
+from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
 from gateway.invoicing.steps import Now, compose_for, finalize_draft, next_step, take_step
 from gateway.invoicing.subscribing import adopt
 from gateway.invoicing.verifying import Verification, verify_invoice
-from gateway.period import Period, from_us, to_us
+from gateway.invoicing.what_if import WhatIfDesk, month_of, on_plan
+from gateway.period import from_us, to_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing_rows import Moved
 from gateway.storage.billing_values import InvoiceRow, LineRow, SubscriptionRow
@@ -42,7 +43,7 @@ class RunReport:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-class Desk(Office):
+class Desk(WhatIfDesk):
     """Making, reading and verifying invoices."""
 
     async def run(self, actor: str = JOB, at_us: int | None = None) -> RunReport:
@@ -83,7 +84,7 @@ class Desk(Office):
             account = await self.living(books, tenant)
             if plan:
                 account = on_plan(account, plan, context)
-            cycle = self._cycle(account, at or from_us(now_us))
+            cycle = month_of(account, at or from_us(now_us))
             watermark = await books.watermark()
             items = await cycle_items(books, account, cycle, watermark, context)
         return account, compose_for(account, "cycle", cycle, items, watermark, now_us, context)
@@ -97,7 +98,7 @@ class Desk(Office):
             account = await self.living(books, tenant if scope.tenant is None else scope.tenant)
             if account.closed_draft is not None:
                 raise InvoiceError("the draft of the cycle before is not final yet; it is refreshed when it becomes so")
-            cycle, watermark = self._cycle(account, from_us(now.us)), await books.watermark()
+            cycle, watermark = month_of(account, from_us(now.us)), await books.watermark()
             items = await cycle_items(books, account, cycle, watermark, context)
             composed, outcome = compose_for(account, "cycle", cycle, items, watermark, now.us, context), Outcome()
             after_us = to_us(cycle.end) + context.settings.draft_grace_us
@@ -174,23 +175,6 @@ class Desk(Office):
                 for id in outcomes:
                     await self._advance([id], now, context, report)
         return done
-
-    def _cycle(self, account: Account, at: datetime) -> Period:
-        """The part of the month that holds ``at`` which the subscription serves."""
-        month = account.schedule.month(max(at, from_us(account.begins_us)))
-        start = max(month.start, from_us(account.begins_us))
-        end = month.end if account.row.cancel_at_us is None else min(month.end, from_us(account.row.cancel_at_us))
-        return Period(start, max(start, end))
-
-
-def on_plan(account: Account, plan: str, context: Context) -> Account:
-    """The account as if it had always been on the newest prices of another plan: what would it cost?"""
-    newest = context.catalogue.newest(context.settings.key(plan, account.row.tenant), 1 << 62)
-    if newest is None:
-        raise InvoiceError(f"there is no plan {plan}")
-    first = replace(account.phases[0], plan=plan, version=newest.version)
-    row = replace(account.row, plan=plan, version=newest.version, change=None, pinned=True)
-    return replace(account, row=row, phases=(first,), watermark=None, pending=())
 
 
 def _rest(account: Account, now: Now, context: Context) -> Outcome:

@@ -10,6 +10,7 @@ from gateway.invoicing.account import Account
 from gateway.invoicing.changing import Changing
 from gateway.invoicing.composing import Composed
 from gateway.invoicing.verifying import Verification
+from gateway.invoicing.what_if import Comparison
 from gateway.money import EXACT, Money
 from gateway.period import from_us, to_us
 from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, SubscriptionRow
@@ -142,6 +143,26 @@ def subscription_json(row: SubscriptionRow) -> Json:
         "canceled_at": time(row.canceled_us),
         "pinned": row.pinned,
         "change": row.change,
+    }
+
+
+def comparison_json(found: Comparison) -> Json:
+    """A tenant's month by its own prices and by another plan's."""
+    more, currency = found.difference, found.then.inputs.currency
+    return {
+        "tenant": found.tenant,
+        "plan": found.plan,
+        "period": {"start": time(to_us(found.period.start)), "end": time(to_us(found.period.end))},
+        "now": _composed_amounts(found.now),
+        "then": _composed_amounts(found.then),
+        "difference": None if more is None else money(more, currency),
+    }
+
+
+def _composed_amounts(composed: Composed) -> Json:
+    currency = composed.inputs.currency
+    return {name: money(amount, currency) for name, amount in composed.amounts.items()} | {
+        "lines": [line_json(line, currency) for line in composed.lines("")]
     }
 
 

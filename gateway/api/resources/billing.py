@@ -8,6 +8,8 @@ from gateway.api.resources.billing_views import (
     CancelRequest,
     ChangeRequest,
     ChangeView,
+    ComparisonList,
+    ComparisonView,
     CreditNoteRequest,
     CreditNoteView,
     Estimate,
@@ -21,9 +23,11 @@ from gateway.api.resources.billing_views import (
     SubscriptionView,
     VerificationView,
     VoidRequest,
+    WouldCostQuery,
 )
 from gateway.api.values import Money
 from gateway.invoicing.changing import Target
+from gateway.period import from_us
 from gateway.storage.billing_values import InvoiceRow
 
 
@@ -86,6 +90,14 @@ async def get_invoice(call: Call) -> Reply:
 async def estimate(call: Call) -> Reply:
     _, composed = await call.services.billing.preview(call.scope, call.tenant.id)
     return Reply(Estimate.of(composed))
+
+
+async def would_cost(call: Call) -> Reply:
+    query, plan = call.query(WouldCostQuery), call.params["plan"]
+    at = None if query.at is None else from_us(query.at)
+    rows = await call.services.billing.would_cost(call.scope, plan, at=at, limit=query.limit + 1, after=query.after)
+    more = rows[query.limit - 1].tenant if len(rows) > query.limit else None
+    return Reply(ComparisonList(data=[ComparisonView.of(row) for row in rows[: query.limit]], next=more))
 
 
 async def calculate(call: Call) -> Reply:
@@ -162,6 +174,9 @@ OPERATIONS = (
               SubscriptionView, errors=_OWNED),
     Operation("estimate", "GET", "/invoices/estimate", "The bill so far", Allowed("invoices", "read"), estimate,
               "billing", Estimate, errors=_STATE),
+    Operation("wouldCost", "GET", "/plans/{plan}/would-cost", "A month's usage by another plan, of one tenant or all",
+              Allowed("invoices", "preview", "either"), would_cost, "billing", ComparisonList, query=WouldCostQuery,
+              errors=_STATE),
     Operation("listInvoices", "GET", "/invoices", "Invoices, newest first", _READ, list_invoices, "billing",
               InvoiceList, query=InvoiceQuery),
     Operation("calculateInvoice", "POST", "/invoices/calculate", "Make or refresh the draft of the present period",

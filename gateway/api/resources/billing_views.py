@@ -6,10 +6,22 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from gateway.api.resources.tenants import PlanName
-from gateway.api.values import Listed, Model, Money, Name, PageQuery, PeriodView, Time, time_or_none, time_text
+from gateway.api.values import (
+    GivenTime,
+    Listed,
+    Model,
+    Money,
+    Name,
+    PageQuery,
+    PeriodView,
+    Time,
+    time_or_none,
+    time_text,
+)
 from gateway.billing.line import Line
 from gateway.invoicing.changing import Changing
 from gateway.invoicing.composing import Composed
+from gateway.invoicing.what_if import Comparison
 from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, PaymentRow, SubscriptionRow
 
 When = Literal["now", "next_invoice", "period_end"]
@@ -116,6 +128,38 @@ class Estimate(Model):
             period=PeriodView.of(draft.period), lines=[LineView.of(line) for line in draft.lines], subtotal=subtotal,
             credited=credited, tax=tax, total=total,
         )  # fmt: skip
+
+
+class ComparisonView(Model):
+    """A tenant's month by its own prices (``now``) and by the other plan's (``then``), late usage and credits aside.
+
+    ``difference`` is what the other plan costs more; null where the plans have different currencies.
+    """
+
+    tenant: str
+    plan: str
+    now: Estimate
+    then: Estimate
+    difference: Money | None
+
+    @classmethod
+    def of(cls, row: Comparison) -> "ComparisonView":
+        more, currency = row.difference, row.then.inputs.currency
+        return cls(
+            tenant=row.tenant, plan=row.plan, now=Estimate.of(row.now), then=Estimate.of(row.then),
+            difference=None if more is None else Money.of(more, currency),
+        )  # fmt: skip
+
+
+class ComparisonList(Listed[ComparisonView]):
+    """By tenant; ``next`` is the last tenant of the page."""
+
+
+class WouldCostQuery(PageQuery):
+    """``at``: an instant of the month to look at, the present one when left out."""
+
+    limit: int = Field(50, ge=1, le=100)
+    at: GivenTime | None = None
 
 
 class ChangeView(Model):
