@@ -24,23 +24,30 @@ _LIMIT_REACHED = Failure(429, "limit_reached", "A limit was reached while the co
 
 
 def due(call: "Call", now: float) -> bool:
-    """Whether a call's next checkpoint is due; ``now`` is monotonic seconds. Before the answer's head none is."""
+    """Whether a call's next checkpoint is due; ``now`` is monotonic seconds."""
     books, upstream, parts = call.books, call.upstream, call.parts
-    if books is None or not books.open or books.finished or upstream is None or upstream.response is None:
+    if books is None or not books.open or books.finished or upstream is None:
         return False
     settings = call.server.settings
     since = parts.at if parts is not None else call.started
     if now - since >= settings.checkpoint_interval:
         return True
+    if upstream.response is None:
+        return False
     passed = call.passed - (parts.request_bytes + parts.response_bytes if parts is not None else 0)
     return passed >= settings.checkpoint_bytes
 
 
 async def checkpoint(call: "Call") -> None:
     """Record what passed since the last checkpoint, then end the call if it may not go on."""
-    part = _record_part(call)
-    if part is not None and part.quota_units:
-        await _count(call, part)
+    if call.upstream is not None and call.upstream.response is None:
+        # Whether an upload is billable is known with its answer: until then it has no part, but must still be allowed.
+        call.parts = call.parts or Parts()
+        call.parts.at = time.monotonic()
+    else:
+        part = _record_part(call)
+        if part is not None and part.quota_units:
+            await _count(call, part)
     failure = await _verdict(call)
     if failure is not None and call.upstream is not None and not call.opened.finished:
         call.server.metrics.ended(failure.code)

@@ -268,7 +268,7 @@ class Exchange(Call):
         response = self.upstream.response if self.upstream is not None else None
         status = response.status if response is not None and self.head_sent else failure.status
         # What a client saw before it left is billed; so is work whose units were still to come (SEMANTICS §12).
-        billable = failure.outcome == "ended" or (
+        billable = (failure.outcome == "ended" and self.head_sent) or (
             failure is CLIENT_LEFT and (self.head_sent or (self.plan.drain > 0 and self.attempts > 0))
         )
         try:

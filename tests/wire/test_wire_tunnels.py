@@ -231,6 +231,25 @@ async def test_a_key_that_is_no_longer_good_ends_a_stream(gateway, upstream):
     assert (last.outcome, last.status, last.billable) == ("ended", 200, True)
 
 
+async def test_a_key_that_is_no_longer_good_ends_an_upload_before_its_answer(gateway, upstream):
+    async def run(reader, writer):
+        await reader.readuntil(b"12345")
+        await reader.read()
+
+    upstream.script = run
+    gateway.settings = replace(gateway.settings, sweep=0.005)
+    await gateway.start()
+    client = await gateway.client()
+    await client.send(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 100\r\n\r\n12345")
+    await until(lambda: upstream.seen and upstream.seen[0].endswith(b"12345"))
+    checkpoint_now(gateway)
+    revoke(gateway)
+    assert (await client.head()).startswith(b"HTTP/1.1 401 ")
+    [record] = await gateway.settled(1)
+    assert (record.outcome, record.part, record.billable, record.counted) == ("ended", 0, False, False)
+    await until(lambda: upstream.ended == 1)
+
+
 @pytest.mark.parametrize("mode", ["hard", "soft"])
 async def test_a_hard_limit_that_is_used_up_ends_a_tunnel(gateway, tunnel, mode):
     gateway.limits = (Limit("sent", "in", 8, DurationWindow(60_000_000), Algorithm.SLIDING, mode=mode),)
