@@ -104,9 +104,8 @@ async def test_a_body_that_breaks_is_never_ended_cleanly(gateway, upstream, name
     await gateway.start()
     client = await gateway.client()
     await client.send(GET)
-    answer = await client.rest() if byte_by_byte else await client.head()
-    if answer.startswith(b"HTTP/1.1 200 "):
-        assert not (answer + await client.rest()).endswith(b"0\r\n\r\n")
+    if (await client.head()).startswith(b"HTTP/1.1 200 "):  # else nothing had been passed on yet: an honest 502
+        assert not (await client.rest()).endswith(b"0\r\n\r\n")
     [record] = await gateway.settled(1)
     assert (record.outcome, record.billable) == ("truncated", False)
 
