@@ -112,10 +112,21 @@ def without_own_cookies(value: bytes) -> bytes:
 
 
 def without_query_key(target: bytes, name: bytes) -> bytes:
-    """A target without the parameter that carried the credential."""
+    """A target without the parameter that carried the credential, and without any whose value starts ``gk_``.
+
+    The rest of the query is as sent. With an empty ``name`` only the latter are cut (CONTRACT: never forwarded).
+    """
     path, mark, query = target.partition(b"?")
-    kept = b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] != name)
-    return path + mark + kept if kept else path
+    parts = query.split(b"&")
+    kept = [part for part in parts if not _carries_key(part, name)]
+    if len(kept) == len(parts):
+        return target
+    return path + mark + b"&".join(kept) if any(kept) else path
+
+
+def _carries_key(part: bytes, name: bytes) -> bool:
+    key, _, value = part.partition(b"=")
+    return value.startswith(b"gk_") or (bool(name) and key == name)
 
 
 def query_value(target: bytes, name: bytes) -> bytes | None:

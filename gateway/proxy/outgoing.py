@@ -30,7 +30,9 @@ def request_head(
         section = _hooked(section, request, plan, bound)
     return b"%b %b HTTP/1.1\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
         request.method,
-        _target(request, plan, prefix) if plan.rewrite is not None or plan.query_key else request.target,
+        _target(request, plan, prefix)
+        if plan.rewrite is not None or plan.query_key or b"gk_" in request.target
+        else request.target,
         section,
         b"Transfer-Encoding: chunked\r\n" if fields.chunked else b"",
         request_id,
@@ -87,7 +89,7 @@ def _forwarded(request: Request, peer: str, trusted: bool, own_proto: bytes) -> 
 
 def _target(request: Request, plan: RoutePlan, prefix: bytes) -> bytes:
     target = request.target
-    if plan.query_key:
+    if plan.query_key or b"gk_" in target:
         target = without_query_key(target, plan.query_key)
     if plan.rewrite is not None and (prefix or plan.rewrite):
         target = rewritten(target, prefix, plan.rewrite)

@@ -105,3 +105,13 @@ async def test_pipelined_requests_are_answered_in_order(gateway, upstream):
         assert (await client.answer())[1] == b"ok"
     assert len(await gateway.settled(3)) == 3
     assert len(upstream.seen) == 1  # one kept connection
+
+
+async def test_a_key_in_a_query_is_never_forwarded(gateway, upstream):
+    await gateway.start()
+    client = await gateway.client()
+    await client.send(
+        b"GET /p?a=%2F;b&token=gk_live_abc&&x HTTP/1.1\r\nHost: api.test\r\nX-API-Key: customer-key-0123456789\r\n\r\n"
+    )
+    assert (await client.answer())[1] == b"ok"
+    assert bytes(upstream.seen[0]).startswith(b"GET /p?a=%2F;b&&x HTTP/1.1\r\n")

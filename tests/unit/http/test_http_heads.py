@@ -138,6 +138,9 @@ def test_a_key_is_not_passed_on_wherever_it_stands_in_a_field_nor_written_down()
     assert mask_keys(b"/v1/" + key + b"/x") == b"/v1/gk_***/x"
     assert without_query_key(b"/p?a=1&key=s&b=2", b"key") == b"/p?a=1&b=2"
     assert without_query_key(b"/p?key=s", b"key") == b"/p"
+    assert without_query_key(b"/p?a&&b=%2F&c=gk_live_x&=", b"") == b"/p?a&&b=%2F&="
+    for untouched in (b"/p?", b"/p?&", b"/p", b"/gk_live_x?a=xgk_", b"/p?a=1&&b"):
+        assert without_query_key(untouched, b"key") == untouched
 
 
 def test_host_names():
