@@ -174,12 +174,10 @@ def _from_account(error: AccountError) -> ApiError:
 def _finish(operation: Operation, call: Call, reply: Reply, *, conditional: bool = True) -> Finished:
     """The answer's bytes. One resource has an ETag; a reader that has it gets 304 (RFC 9110 §13.1.2)."""
     status = reply.status or operation.status
-    if reply.raw is not None:
-        return Finished(status, {**reply.headers, "Content-Type": reply.media_type}, reply.raw)
-    if reply.body is None:
+    if reply.raw is None and reply.body is None:
         return Finished(status, dict(reply.headers), b"")
-    body = reply.body.model_dump_json(by_alias=True).encode()
-    headers = {**reply.headers, "Content-Type": "application/json"}
+    body = reply.body.model_dump_json(by_alias=True).encode() if reply.body is not None else reply.raw or b""
+    headers = {"Content-Type": "application/json", **reply.headers}
     if operation.method == "GET":
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         headers["ETag"] = tag

@@ -67,13 +67,12 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an operation answers; ``raw`` is a body that is not JSON, with its media type."""
+    """What an operation answers; ``raw`` is a body that is not JSON; its Content-Type is in ``headers``."""
 
     body: BaseModel | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
-    media_type: str = "application/json"
 
 
 @dataclass(slots=True)

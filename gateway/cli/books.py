@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic_core import PydanticCustomError
 
@@ -15,7 +15,7 @@ from gateway.cli.common import EXIT_USAGE, fail
 from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.price_schema import exact_decimal
-from gateway.invoicing.documents import invoice_csv, invoice_html
+from gateway.invoicing.forms import Form, render_invoice
 from gateway.invoicing.settings import BillingSettings
 from gateway.invoicing.shapes import invoice_json
 from gateway.invoicing.subscriptions import BillingDesk
@@ -75,15 +75,8 @@ def decimal(option: str, text: str) -> Decimal:
 
 def rendered(row: InvoiceRow, lines: list[LineRow], form: str, config: Path) -> tuple[bytes, tuple[str, ...]]:
     """An invoice in one of its forms, and what there is to be said about it."""
-    shape = invoice_json(row, lines)
-    match form:
-        case "html":
-            return invoice_html(shape).encode(), ()
-        case "csv":
-            return invoice_csv(shape).encode(), ()
-        case "pdf":
-            from gateway.invoicing.pdf import invoice_pdf  # slow to import, and seldom needed
-
-            return invoice_pdf(shape, BillingSettings.of(load(config, os.environ)).fonts)
-        case _:
-            return json.dumps(shape, ensure_ascii=False, indent=2).encode(), ()
+    if form == "json":
+        return json.dumps(invoice_json(row, lines), ensure_ascii=False, indent=2).encode(), ()
+    fonts = BillingSettings.of(load(config, os.environ)).fonts if form == "pdf" else ()
+    found = render_invoice(row, lines, cast(Form, form), fonts)
+    return found.body, found.warnings

@@ -1,11 +1,14 @@
 """Invoices: lists, one invoice, and what the operator does with it."""
 
 from decimal import Decimal, InvalidOperation
+from typing import cast
 from urllib.parse import quote
 
 from aiohttp import web
 
+from gateway.invoicing.forms import Form, render_aside
 from gateway.invoicing.office import InvoiceError, NotFound
+from gateway.invoicing.settings import BillingSettings
 from gateway.storage.billing_rows import Moved
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
@@ -46,6 +49,17 @@ async def portal_invoice(request: web.Request, visit: Visit) -> web.StreamRespon
 async def admin_invoice(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/invoices/{invoice}``."""
     return await _one(request, visit, PLATFORM, None, "/admin/invoices")
+
+
+async def portal_document(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/portal/invoices/{invoice}/{form}``."""
+    tenant = await own_tenant(request, visit)
+    return await _document(request, Scope(tenant.id))
+
+
+async def admin_document(request: web.Request, visit: Visit) -> web.StreamResponse:
+    """``/admin/invoices/{invoice}/{form}``."""
+    return await _document(request, PLATFORM)
 
 
 async def admin_act(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -127,6 +141,19 @@ async def _one(
         tenant=whose,
         status=status,
     )
+
+
+async def _document(request: web.Request, scope: Scope) -> web.Response:
+    """PDF and HTML open in the browser, CSV is kept."""
+    services, form = request.app[SERVICES], cast(Form, request.match_info["form"])
+    try:
+        row, lines = await services.billing.invoice(scope, _id(request))
+    except NotFound as missing:
+        raise web.HTTPNotFound from missing
+    fonts = BillingSettings.of(services.snapshot()).fonts
+    made = await render_aside(row, lines, form, fonts, standalone=False)
+    headers = made.headers(shown=form != "csv") | {"Cache-Control": "private, no-store"}
+    return web.Response(body=made.body, headers=headers)
 
 
 def _id(request: web.Request) -> str:

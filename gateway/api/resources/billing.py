@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from gateway.api.operation import Allowed, Call, Operation, Reply
+from gateway.api.operation import Allowed, Call, Handler, Operation, Reply
 from gateway.api.problems import ApiError, FieldError
 from gateway.api.resources.billing_views import (
     CancelRequest,
@@ -27,6 +27,8 @@ from gateway.api.resources.billing_views import (
 )
 from gateway.api.values import Money
 from gateway.invoicing.changing import Target
+from gateway.invoicing.forms import MEDIA_TYPES, Form, render_aside
+from gateway.invoicing.settings import BillingSettings
 from gateway.period import from_us
 from gateway.storage.billing_values import InvoiceRow
 
@@ -85,6 +87,18 @@ async def get_invoice(call: Call) -> Reply:
             credit_notes=[CreditNoteView.of(one) for one in await desk.credit_notes(call.scope, row.id)],
         )
     )
+
+
+def invoice_as(form: Form) -> Handler:
+    """The handler that answers with an invoice as a document."""
+
+    async def document(call: Call) -> Reply:
+        row, lines = await call.services.billing.invoice(call.scope, call.params["invoice"])
+        fonts = BillingSettings.of(call.services.snapshot()).fonts
+        made = await render_aside(row, lines, form, fonts)
+        return Reply(raw=made.body, headers=made.headers(shown=form == "pdf"))
+
+    return document
 
 
 async def estimate(call: Call) -> Reply:
@@ -183,6 +197,11 @@ OPERATIONS = (
               _PREVIEW, calculate, "billing", InvoiceView, errors=_STATE),
     Operation("getInvoice", "GET", "/invoices/{invoice}", "One invoice, by id or number", _READ, get_invoice, "billing",
               InvoiceDetail),
+    *(
+        Operation(f"invoice{form.capitalize()}", "GET", f"/invoices/{{invoice}}/{form}",
+                  f"One invoice as {form.upper()}", _READ, invoice_as(form), "billing", produces=MEDIA_TYPES[form])
+        for form in MEDIA_TYPES
+    ),
     Operation("verifyInvoice", "GET", "/invoices/{invoice}/verification", "Rate an invoice again from the ledger",
               _READ, verify, "billing", VerificationView, errors=_STATE),
     Operation("finalizeInvoice", "POST", "/invoices/{invoice}/finalize", "Make a draft final before its time", _WRITE,

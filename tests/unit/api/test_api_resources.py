@@ -124,6 +124,24 @@ async def test_usage_and_pages_of_calls(world: ApiWorld) -> None:
     assert (await world.ask("GET", f"/calls/{seen[0]}", token=owner))[1]["data"][0]["id"] == seen[0]
 
 
+async def test_an_invoice_as_a_document(world: ApiWorld) -> None:
+    owner, member = await world.enter("owner", "acme"), await world.enter("member", "acme")
+    await world.services.billing.run()
+    (invoice,) = (await world.ask("GET", "/invoices", token=owner))[1]["data"]
+    path = f"/invoices/{invoice['id']}"
+    begins = {"pdf": (b"%PDF-", "application/pdf"), "html": (b"<!doctype html>", "text/html"), "csv": (b"invoice,", "")}
+    for form, (start, content_type) in begins.items():
+        status, body, headers = await world.ask("GET", f"{path}/{form}", token=member)
+        assert (status, body[: len(start)]) == (200, start)
+        assert headers["Content-Type"].startswith(content_type)
+        assert headers["Content-Disposition"].endswith(f'filename="{invoice["number"]}.{form}"')
+        again = await world.ask("GET", f"{path}/{form}", token=member, If_None_Match=headers["ETag"])
+        assert again[:2] == (304, b"")  # the same invoice, the same bytes
+        assert (await world.ask("GET", f"{path}/{form}", token=await world.enter("owner", "globex")))[0] == 404
+        assert (await world.ask("GET", f"/invoices/inv_none/{form}", token=member))[0] == 404
+    assert (await world.ask("GET", f"{path}/xlsx", token=member))[0] == 404
+
+
 async def test_billing_from_subscription_to_credit_note(world: ApiWorld) -> None:
     owner, admin = await world.enter("owner", "acme"), await world.enter("admin")
     await world.services.billing.run()

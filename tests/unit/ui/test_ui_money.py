@@ -53,6 +53,27 @@ async def test_preview_upgrade_invoice_and_payment(hooli):
     assert (await send(hooli, f"{page}/pay", "/account")).status == 409
 
 
+async def test_an_invoice_as_a_document_for_its_own_people(world):
+    await world.services.billing.run()
+    (invoice,) = await world.services.billing.invoices(Scope("acme"))
+    await world.enter("member", "acme")
+    for form, start, kind in (("pdf", b"%PDF-", "inline"), ("html", b"<!doc", "inline"), ("csv", b"invoi", "attach")):
+        answer = await world.client.get(f"/portal/invoices/{invoice.id}/{form}")
+        assert (answer.status, (await answer.read())[:5]) == (200, start)
+        assert answer.headers["Content-Disposition"].startswith(kind)
+        assert "<style" not in str(await answer.read())  # the Content-Security-Policy would not have it
+        assert (await world.client.get(f"/admin/invoices/{invoice.id}/{form}")).status == 404
+    await leave(world)
+    await world.enter("support")
+    assert (await world.client.get(f"/admin/invoices/{invoice.number}/pdf")).content_type == "application/pdf"
+    await leave(world)
+    await world.enter("owner", "globex")
+    assert (await world.client.get(f"/portal/invoices/{invoice.id}/pdf")).status == 404
+    await leave(world)
+    answer = await world.client.get(f"/portal/invoices/{invoice.id}/pdf", allow_redirects=False)
+    assert answer.headers["Location"].startswith("/login")
+
+
 async def test_what_the_configuration_owns_is_not_changed_here(world):
     await world.services.billing.run()
     await world.enter("owner", "acme")
