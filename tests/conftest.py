@@ -14,7 +14,15 @@ from support.upstream import RecordingUpstream
 
 from gateway.storage.migrate import migrate
 
-SERVICE_FIXTURES = {"redis_server", "redis_url", "postgres_server", "postgres_url", "postgres_template", "chromium"}
+SERVICE_FIXTURES = {
+    "redis_server",
+    "redis_url",
+    "own_redis",
+    "postgres_server",
+    "postgres_url",
+    "postgres_template",
+    "chromium",
+}
 _database_numbers = itertools.count(1)
 
 
@@ -57,6 +65,13 @@ def redis_server() -> Iterator[RedisServer]:
 def redis_url(redis_server: RedisServer) -> str:
     """The URL of the shared redis-server."""
     return redis_server.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server of the test's own, which it may freeze and stop, and which holds nothing yet."""
+    with running_redis() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

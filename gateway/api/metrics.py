@@ -57,17 +57,23 @@ def _traffic(workers: list[Published]) -> Iterator[Metric]:
     latency = HistogramMetricFamily(
         "gateway_request_duration_seconds", "From head to last byte, by route.", labels=["route"]
     )
-    for route, buckets, total in _histograms(workers):
+    for route, buckets, total in _histograms(workers, "latency"):
         latency.add_metric([route], buckets=buckets, sum_value=total)
     yield latency
+    waits = HistogramMetricFamily(
+        "gateway_counter_wait_seconds", "From asking a shared counter store to its decision, or policy's in its place."
+    )
+    for _, buckets, total in _histograms(workers, "store_waits"):
+        waits.add_metric([], buckets=buckets, sum_value=total)
+    yield waits
 
 
-def _histograms(workers: list[Published]) -> Iterator[tuple[str, list[tuple[str, float]], float]]:
+def _histograms(workers: list[Published], field: str) -> Iterator[tuple[str, list[tuple[str, float]], float]]:
     merged: dict[str, tuple[list[float], float]] = {}
     bounds: list[float] = []
     for worker in workers:
         bounds = worker.get("latency_bounds_us", bounds)
-        for route, histogram in worker.get("latency", {}).items():
+        for route, histogram in worker.get(field, {}).items():
             counts, total = merged.get(route, ([0.0] * len(histogram["counts"]), 0.0))
             merged[route] = (
                 [a + b for a, b in zip(counts, histogram["counts"], strict=True)],
@@ -91,6 +97,11 @@ def _gauges(workers: list[Published], shipper: Published) -> Iterator[Metric]:
         "gateway_calls_passed_by_policy",
         "Calls served while the counter store did not answer (on_store_error).",
         value=sum(w.get("passed_by_policy", 0) for w in workers),
+    )
+    yield GaugeMetricFamily(
+        "gateway_counter_wait_seconds_max",
+        "The longest such wait of any worker since its start.",
+        value=max((w.get("longest_store_wait_us", 0) for w in workers), default=0) / 1e6,
     )
     yield GaugeMetricFamily(
         "gateway_ejected_targets",

@@ -35,6 +35,7 @@ def compile_document(document: Document, source: dict[str, object], folder: Path
         data_dir=folder / document.data_dir,
         store_url=document.store.url,
         counters_url=document.counters.url,
+        counters_deadline_us=document.counters.deadline,
         server=ServerSettings(
             listen=_address(server.listen),
             control=_address(server.control),

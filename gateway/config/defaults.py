@@ -17,7 +17,7 @@ DEFAULTS: dict[str, object] = {
     },
     "data_dir": "data",
     "store": {"url": "sqlite:///data/gateway.db"},
-    "counters": {"url": "mmap:///data/counters"},
+    "counters": {"url": "mmap:///data/counters", "deadline": "50ms"},
     "spool": {"fsync": "interval", "on_error": "refuse", "max_size": "10GB", "keep": "24h"},
     "calls": {"address": "full"},
     "headers": "ietf",

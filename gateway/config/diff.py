@@ -15,6 +15,7 @@ RESTART = (
     ("data_dir",),
     ("store", "url"),
     ("counters", "url"),
+    ("counters", "deadline"),
     ("spool", "fsync"),
     ("spool", "max_size"),
     ("plugins",),

@@ -10,7 +10,10 @@ _OPTIONS = ("ca", "cert", "key")
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """``redis://[user:password@]host[:port][/database]``, or ``rediss://`` for TLS with ``?ca= &cert= &key=`` files."""
+    """``redis://[user:password@]host[:port][/database]``, or ``rediss://`` for TLS with ``?ca= &cert= &key=`` files.
+
+    ``deadline`` is ``counters.deadline`` in seconds: how long a call waits for an answer (SEMANTICS §22).
+    """
 
     host: str
     port: int = DEFAULT_PORT
@@ -21,6 +24,7 @@ class RedisAddress:
     ca: str = ""
     cert: str = ""
     key: str = ""
+    deadline: float = 0.05
 
     def context(self) -> ssl.SSLContext | None:
         """What TLS is spoken with; None without. Raises ``OSError`` when a file cannot be read."""
@@ -67,5 +71,7 @@ def parse_redis_url(url: str) -> RedisAddress:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
         tls,
-        **options,
+        options.get("ca", ""),
+        options.get("cert", ""),
+        options.get("key", ""),
     )

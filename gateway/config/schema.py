@@ -91,6 +91,7 @@ class StoreBlock(Strict):
 
 class CountersBlock(Strict):
     url: Annotated[str, BeforeValidator(_counters_url)]
+    deadline: Annotated[DurationUs, Field(ge=10_000, le=5_000_000)]
 
 
 class SpoolBlock(Strict):

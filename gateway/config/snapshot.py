@@ -89,6 +89,7 @@ class Snapshot:
     data_dir: Path
     store_url: str
     counters_url: str
+    counters_deadline_us: int
     server: ServerSettings
     spool: SpoolSettings
     headers: str

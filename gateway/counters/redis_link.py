@@ -16,7 +16,6 @@ from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.errors import StoreUnavailable
 
-DEADLINE = 0.05
 HANDSHAKE = 1.0
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5)
 GRACE = 0.03
@@ -56,13 +55,13 @@ class RedisLink(asyncio.Protocol):
 
     def not_after(self) -> bytes:
         """The server's time, about, at which a command sent now is past its deadline."""
-        return b"%d" % ((self._loop.time() + DEADLINE + GRACE) * 1e6 + self._clock_offset + CLOCK_SLACK_US)
+        return b"%d" % ((self._loop.time() + self.address.deadline + GRACE) * 1e6 + self._clock_offset + CLOCK_SLACK_US)
 
     def ask(self, command: bytes) -> "asyncio.Future[object]":
         """Send a command with those of this loop turn; the future has its answer. Raises ``StoreUnavailable``."""
         if not self.epoch:
             raise StoreUnavailable(f"Redis does not answer: {self._error}", "unavailable")
-        return self._ask(command, DEADLINE)
+        return self._ask(command, self.address.deadline)
 
     def drop(self, reason: str) -> None:
         """End the connection; a new one is opened at once."""
@@ -144,7 +143,9 @@ class RedisLink(asyncio.Protocol):
 
     def _look(self) -> None:
         """Whether the oldest command is past its deadline: one timer serves all."""
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         waiting = self._waiting
         if not waiting:
             return
@@ -152,10 +153,16 @@ class RedisLink(asyncio.Protocol):
         if deadline > self._loop.time():
             self._timer = self._loop.call_at(deadline, self._look)
         else:
-            self._timer = self._loop.call_later(GRACE, self._give_up, waiting[0][0])
+            self._timer = self._loop.call_later(GRACE, self._read_once_more, waiting[0][0])
+
+    def _read_once_more(self, oldest: "asyncio.Future[object]", turns: int = 2) -> None:
+        """A process that was kept from its work wakes to its timers first: what came meanwhile is read before."""
+        if turns:
+            self._loop.call_soon(self._read_once_more, oldest, turns - 1)
+        elif self._transport is not None:
+            self._give_up(oldest)
 
     def _give_up(self, oldest: "asyncio.Future[object]") -> None:
-        self._timer = None
         if self._waiting and self._waiting[0][0] is oldest:
             self.drop("no answer within the deadline")
         else:

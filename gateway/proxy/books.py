@@ -1,6 +1,7 @@
 """What one call leaves behind: its in-flight slot, its reservation, its record, in the order of SEMANTICS §3, 4, 25."""
 
 from collections.abc import Awaitable, Mapping
+from time import monotonic_ns
 
 from gateway.errors import StoreUnavailable
 from gateway.hooks.events import Record, Refusal
@@ -94,10 +95,13 @@ class Books:
     async def reserve(self) -> Refusal | None:
         """Take all limits in a store that must be waited for."""
         self.waits = False
+        services, began = self._services, monotonic_ns()
         try:
-            return self._decided(await self._services.counters.reserve(self.record.id, self.reservation))
+            answer = self._decided(await services.counters.reserve(self.record.id, self.reservation))
         except StoreUnavailable as error:
-            return self._undecided(error)
+            answer = self._undecided(error)
+        services.metrics.waited((monotonic_ns() - began) // 1000)
+        return answer
 
     def _decided(self, decision: Decision) -> Refusal | None:
         self.decision = decision

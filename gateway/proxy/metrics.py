@@ -40,10 +40,19 @@ class Metrics:
         """Calls served whose record the disk did not take (``spool.on_error: serve``)."""
         self.passed_by_policy = 0
         """Calls served while the counter store did not answer (``on_store_error``)."""
+        self.store_waits = RouteMetrics()
+        """From a call's reserve to its decision, the store's or policy's, where the store must be waited for."""
+        self.longest_store_wait_us = 0
 
     def route(self, name: str) -> RouteMetrics:
         """The figures of a route, made when first asked for."""
         return self.routes.setdefault(name, RouteMetrics())
+
+    def waited(self, wait_us: int) -> None:
+        """A call waited for the counter store, or for its deadline."""
+        self.store_waits.observe(0, wait_us)
+        if wait_us > self.longest_store_wait_us:
+            self.longest_store_wait_us = wait_us
 
     def refused(self, code: str) -> None:
         """A call was refused with this ``code``."""
@@ -76,4 +85,6 @@ class Metrics:
             "targets": dict(self.targets),
             "unmetered": self.unmetered,
             "passed_by_policy": self.passed_by_policy,
+            "store_waits": {"": {"counts": list(self.store_waits.latency), "sum_us": self.store_waits.sum_us}},
+            "longest_store_wait_us": self.longest_store_wait_us,
         }

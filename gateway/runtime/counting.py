@@ -1,6 +1,7 @@
 """Which counters a configuration asks for: a memory-mapped file of this host, or a Redis that hosts share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +30,9 @@ class CounterDesk(Protocol):
 
 def redis_address(snapshot: Snapshot) -> RedisAddress | None:
     """Where the Redis of ``counters.url`` is; None for ``mmap:``."""
-    return None if snapshot.counters_url.startswith("mmap:") else parse_redis_url(snapshot.counters_url)
+    if snapshot.counters_url.startswith("mmap:"):
+        return None
+    return replace(parse_redis_url(snapshot.counters_url), deadline=snapshot.counters_deadline_us / 1e6)
 
 
 def open_host_counters(snapshot: Snapshot, clock: Clock, incarnation: str = "") -> MmapCounterStore:

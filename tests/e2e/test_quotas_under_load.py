@@ -1,119 +1,120 @@
-"""Limits under load, on each store, with several workers: exactly the limit passes; a Redis that stops, freezes or
-comes back empty costs no call more than its deadline, and in the end the counters are the ledger's sums.
+"""Limits under load, on each store, with several workers: exactly the limit passes, no more and no less.
+
+Sixty-four connections, fresh tenants each round, three kinds of rounds: the tenant's limit binds, each key's limit
+binds as well, a sliding window binds. A refusal of any other kind (a store that did not answer) fails the test.
 """
 
-import asyncio
 import os
-import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain, repeat
 from typing import Any
 
-import httpx
 import pytest
-from support.process import KEY, GatewayProcess, configuration
-from support.services import RedisServer, running_redis, wait_until
-from support.upstream import RecordingUpstream
+from support.load import Seen, answering, hammer, request, run
+from support.process import GatewayProcess, configuration, key_hash
+from support.services import free_port, wait_until
 
 StartGateway = Callable[[dict[str, Any]], GatewayProcess]
 PROVING = os.environ.get("PROVE") == "1"
-ROUNDS = 20 if PROVING else 2
-LARGE = 5_000 if PROVING else 500
+ROUNDS = {50: 20, 5_000: 20} if PROVING else {50: 2, 500: 2}
+CLIENTS = 64
+MORE = 130  # calls beyond the limit
 
 
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A server that a test may freeze and stop."""
-    with running_redis() as server:
-        yield server
+def plan_limits(limit: int) -> dict[str, dict[str, Any]]:
+    """Plans of four limits each, of which another binds."""
+    roomy = {"name": "roomy", "max": limit * 2, "per": "day"}
+    parallel = {"name": "parallel", "concurrent": 1000}
+    return {
+        f"daily-{limit}": {"limits": [
+            {"name": "daily", "max": limit, "per": "day"},
+            {"name": "keyed", "max": limit + 3, "per": "day", "by": "key"},
+            {"name": "hours", "max": limit * 2, "per": "10h"},
+            parallel,
+        ]},
+        f"keyed-{limit}": {"limits": [
+            {"name": "daily", "max": limit, "per": "day"},
+            {"name": "keyed", "max": limit * 7 // 10, "per": "day", "by": "key"},
+            {"name": "routed", "max": limit + 1, "per": "day", "by": ["key", "route"]},
+            parallel,
+        ]},
+        f"sliding-{limit}": {"limits": [roomy, {"name": "hours", "max": limit, "per": "10h"}, parallel]},
+    }  # fmt: skip
 
 
-async def _load(url: str, clients: int, calls: int, seconds: float = 1e9) -> list[tuple[int, float]]:
-    """Statuses and seconds of at most ``calls`` calls by ``clients`` at once."""
-    left, until, seen = calls, time.monotonic() + seconds, []
-
-    async def client() -> None:
-        nonlocal left
-        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1), timeout=60) as session:
-            while left > 0 and time.monotonic() < until:
-                left -= 1
-                began = time.monotonic()
-                answer = await session.get(f"{url}/x", headers={"X-API-Key": KEY})
-                seen.append((answer.status_code, time.monotonic() - began))
-
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return seen
+def tenants(limit: int, rounds: int) -> dict[str, dict[str, Any]]:
+    """One of each round, with two keys."""
+    plans = list(plan_limits(limit))
+    return {
+        f"r{limit}-{number}": {
+            "plan": plans[number % len(plans)],
+            "keys": [{"id": f"k{limit}-{number}-{n}", "hash": key_hash(key_of(limit, number, n))} for n in (1, 2)],
+        }
+        for number in range(rounds)
+    }
 
 
-def _not_over_midnight() -> None:
+def key_of(limit: int, number: int, n: int) -> str:
+    return f"key-of-limit-{limit}-round-{number}-number-{n}"
+
+
+def calls_of(limit: int, number: int) -> list[tuple[str, bytes]]:
+    """More calls than pass, of both keys by turns."""
+    one, two = (request(key_of(limit, number, n)) for n in (1, 2))
+    pairs = repeat((("1", one), ("2", two)), (limit + MORE) // 2)
+    return list(chain.from_iterable(pairs))
+
+
+def is_exact(seen: Seen, plan: str, limit: int, calls: int) -> bool:
+    """Whether exactly the limit passed, and of each key no more than its own."""
+    per_key = {n: seen.statuses[n, 200] for n in ("1", "2")}
+    bound = limit * 7 // 10 if plan.startswith("keyed") else limit
+    return seen.by_status() == {200: limit, 429: calls - limit} and max(per_key.values()) <= bound
+
+
+def not_over_midnight() -> None:
     left = 86_400 - time.time() % 86_400
-    if left < 60:
+    if left < 240:
         time.sleep(left + 1)
 
 
-def _reconciled(gateway: GatewayProcess) -> None:
-    wait_until(lambda: gateway.command("reconcile").returncode == 0, "a difference of zero", 30)
-
-
-@pytest.mark.parametrize("limit", [50, LARGE])
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("workers", [2, 4])
 @pytest.mark.parametrize("store", ["mmap", "redis"])
 def test_exactly_the_limit_passes(
-    store: str, workers: int, limit: int, upstream: RecordingUpstream, gateway_process: StartGateway,
-    request: pytest.FixtureRequest,
-) -> None:  # fmt: skip
-    _not_over_midnight()
-    limits = [
-        {"name": "daily", "max": limit, "per": "day"},
-        {"name": "keyed", "max": limit + 3, "per": "day", "by": "key"},
-        {"name": "hours", "max": limit * 2, "per": "10h"},
-        {"name": "parallel", "concurrent": 1000},
-    ]
-    document = configuration(upstream.url, limits=limits, workers=workers)
-    if store == "redis":
-        document["counters"] = {"url": request.getfixturevalue("redis_server").url}
-    for number in range(ROUNDS if limit == 50 else max(1, ROUNDS // 10)):
-        tenant = f"t{os.getpid()}-{store}-{workers}-{limit}-{number}"
-        document["tenants"] = {tenant: document["tenants"].popitem()[1]}
-        gateway = gateway_process(document)
-        seen = Counter(status for status, _ in asyncio.run(_load(gateway.url, 64, limit + 100)))
-        if seen[503]:  # on a busy machine Redis may miss its deadline: such a call was not made
-            time.sleep(6)  # what it may have taken is given back
-            seen.update(status for status, _ in asyncio.run(_load(gateway.url, 1, seen.pop(503))))
-        assert seen == {200: limit, 429: 100}
-        _reconciled(gateway)
-        gateway.stop()
-
-
-@pytest.mark.parametrize("policy", ["open", "closed"])
-@pytest.mark.parametrize("fate", ["frozen", "restarted empty"])
-def test_an_outage_during_load(
-    fate: str, policy: str, upstream: RecordingUpstream, gateway_process: StartGateway, own_redis: RedisServer
+    store: str, workers: int, gateway_process: StartGateway, request: pytest.FixtureRequest
 ) -> None:
-    limits = [
-        {"name": "daily", "max": 10**6, "per": "day", "on_store_error": policy},
-        {"name": "burst", "max": 10**6, "per": "hour", "on_store_error": policy},
-    ]
-    document = configuration(upstream.url, limits=limits, workers=2) | {"counters": {"url": own_redis.url}}
+    not_over_midnight()
+    port = free_port()
+    document = configuration(f"http://127.0.0.1:{port}", workers=workers)
+    document["plans"] = {name: plan for limit in ROUNDS for name, plan in plan_limits(limit).items()}
+    document["tenants"] = {
+        slug: one for limit, rounds in ROUNDS.items() for slug, one in tenants(limit, rounds).items()
+    }
+    if store == "redis":
+        # Exactness is the question here, not speed: on a machine full of other work Redis may get no turn for 50 ms.
+        document["counters"] = {"url": request.getfixturevalue("own_redis").url, "deadline": "5s"}
     gateway = gateway_process(document)
 
-    async def run() -> list[tuple[int, float]]:
-        load = asyncio.create_task(_load(gateway.url, 16, 10**9, 4.0))
-        await asyncio.sleep(1)
-        if fate == "frozen":
-            own_redis.process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(1.5)
-            own_redis.process.send_signal(signal.SIGCONT)
-        else:
-            await asyncio.to_thread(own_redis.stop)
-            await asyncio.sleep(0.5)
-            await asyncio.to_thread(own_redis.start)
-        return await load
+    async def rounds(limit: int, count: int) -> tuple[int, int, int]:
+        over = under = done = 0
+        async with answering(port) as reached:
+            for number in range(count):
+                asked = calls_of(limit, number)
+                seen = await hammer([gateway.url], CLIENTS, asked)
+                plan = document["tenants"][f"r{limit}-{number}"]["plan"]
+                passed = seen.by_status().get(200, 0)
+                over, under, done = over + max(0, passed - limit), under + max(0, limit - passed), done + len(asked)
+                assert is_exact(seen, plan, limit, len(asked)), (plan, seen.statuses)
+                assert len(reached) == limit, "a refused call reached the upstream"
+                reached.clear()
+        return over, under, done
 
-    seen = asyncio.run(run())
-    statuses = Counter(status for status, _ in seen)
-    print(statuses, "slowest", max(seconds for _, seconds in seen))
-    assert set(statuses) == ({200} if policy == "open" else {200, 503})
-    wait_until(lambda: httpx.get(f"{gateway.url}/x", headers={"X-API-Key": KEY}).status_code == 200, "service", 30)
-    _reconciled(gateway)
+    for limit, count in ROUNDS.items():
+        over, under, done = run(lambda limit=limit, count=count: rounds(limit, count))  # type: ignore[misc]
+        print(
+            f"proof: {store}, {workers} workers, limit {limit:,}: {count} rounds, {done:,} calls, "
+            f"over-admission {over}, under-admission {under}"
+        )
+    wait_until(lambda: gateway.command("reconcile").returncode == 0, "a difference of zero", 60)

@@ -73,7 +73,7 @@ class GatewayProcess:
             self.process = subprocess.Popen(
                 [*GATEWAY, "serve", "-c", str(self.config), *arguments], stdout=log, stderr=log, cwd=self.folder
             )
-        wait_until(self._ready_or_dead, "the gateway's readiness")
+        wait_until(self._ready_or_dead, "the gateway's readiness", 90)
         if self.process.poll() is not None:
             pytest.fail(f"gateway serve ended with {self.process.returncode}:\n{self.log[-4000:]}", pytrace=False)
 

@@ -292,7 +292,7 @@ class Gateway:
         routes = self.routes or (self.route(**self.route_options),)  # type: ignore[arg-type]
         here = Address("127.0.0.1", 0)
         return Snapshot(
-            version=1, folder=Path(), data_dir=Path(), store_url="", counters_url="",
+            version=1, folder=Path(), data_dir=Path(), store_url="", counters_url="", counters_deadline_us=50_000,
             server=ServerSettings(here, here, None, "", 1, self.trusted, ()),
             spool=SpoolSettings("interval", self.on_error, 1 << 30, 0), headers=self.headers, address_mode="full",
             plugins=(), upstreams={}, routes=routes, plans={"free": PlanLimits("free", "v1", self.limits)},
