@@ -3,6 +3,7 @@
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -79,6 +80,7 @@ def add_months(anchor: date, months: int) -> date:
     return date(year, month, min(anchor.day, monthrange(year, month)[1]))
 
 
+@lru_cache(maxsize=4096)
 def anchored_period(moment: datetime, interval: Literal["month", "year"], anchor: date, zone: ZoneInfo) -> Period:
     """The month or year, counted from ``anchor`` at local midnight, that holds ``moment``.
 

@@ -36,8 +36,9 @@ class Plan:
     @cached_property
     def version(self) -> str:
         """The content hash of everything that decides an amount; the name does not."""
-        return version(self.document())
+        return version(self.document)
 
+    @cached_property
     def document(self) -> dict[str, object]:
         """The plan in canonical form, to be stored with what was rated by it."""
         return {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from itertools import pairwise
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -44,11 +45,11 @@ class Account:
     oldest_due_us: int | None = None
     tenant: TenantFacts = field(default_factory=lambda: TenantFacts("", "", "", ""))
 
-    @property
+    @cached_property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.row.timezone)
 
-    @property
+    @cached_property
     def schedule(self) -> Schedule:
         return Schedule(date.fromisoformat(self.row.anchor), self.zone)
 

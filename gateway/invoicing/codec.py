@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 def plan_to_json(plan: Plan) -> Json:
     """A plan with its name."""
-    return {"name": plan.name, **plan.document()}
+    return {"name": plan.name, **plan.document}
 
 
 def plan_from_json(document: Mapping[str, Any]) -> Plan:

@@ -1,74 +1,27 @@
 """The desk: everything that is done about invoices, for the job, the commands, the API and the pages."""
 
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from gateway.errors import GatewayError
 from gateway.invoicing.account import Account
 from gateway.invoicing.composing import Composed
-from gateway.invoicing.cycle import Context, cycle_items
-from gateway.invoicing.loading import load_account, load_accounts
+from gateway.invoicing.cycle import cycle_items
+from gateway.invoicing.loading import load_account
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
-from gateway.invoicing.steps import Now, compose_for, finalize_draft, next_step, take_step
+from gateway.invoicing.running import JOB, RunDesk
+from gateway.invoicing.steps import Now, compose_for, finalize_draft
 from gateway.invoicing.subscribing import adopt
 from gateway.invoicing.verifying import Verification, verify_invoice
 from gateway.invoicing.what_if import WhatIfDesk, month_of, on_plan
 from gateway.period import from_us, to_us
 from gateway.storage import billing_schema as schema
-from gateway.storage.billing_rows import Moved
-from gateway.storage.billing_values import InvoiceRow, LineRow, SubscriptionRow
-from gateway.storage.engine import Conflict
+from gateway.storage.billing_values import InvoiceRow, LineRow
 from gateway.storage.ports import PLATFORM, Scope
 
-logger = logging.getLogger(__name__)
 
-BATCH = 100
-"""Subscriptions to a transaction."""
-
-JOB = "billing job"
-
-
-@dataclass
-class RunReport:
-    """What one run did."""
-
-    begun: int = 0
-    drafts: int = 0
-    final: list[InvoiceRow] = field(default_factory=list)
-    moved: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-
-
-class Desk(WhatIfDesk):
+class Desk(RunDesk, WhatIfDesk):
     """Making, reading and verifying invoices."""
-
-    async def run(self, actor: str = JOB, at_us: int | None = None) -> RunReport:
-        """Do all that is due, up to now: begin, close, finalize, mark overdue. Running it again changes nothing."""
-        now = Now(at_us or self.clock.now(), actor)
-        context = await self.context(now.us)
-        report = RunReport(begun=await adopt(self.billing, now, context))
-        given_up: set[str] = set()
-        while True:
-            async with self.billing.read(PLATFORM) as books:
-                table = schema.subscriptions.c
-                where = (table.next_us <= now.us, table.id.not_in(given_up))
-                rows = await books.find(SubscriptionRow, *where, order=(table.next_us, table.id), limit=BATCH)
-            if not rows:
-                return report
-            await self._advance([row.id for row in rows], now, context, report)
-            given_up |= report.failed.keys()
-
-    async def advance(self, subscription: str, actor: str = JOB, at_us: int | None = None) -> RunReport:
-        """All that is due to one subscription."""
-        now = Now(at_us or self.clock.now(), actor)
-        context, report = await self.context(now.us), RunReport()
-        while not await self._advance([subscription], now, context, report):
-            pass
-        return report
 
     async def preview(
         self, scope: Scope, tenant: str, *, plan: str = "", at: datetime | None = None
@@ -145,47 +98,3 @@ class Desk(WhatIfDesk):
             row = await self.find(books, id)
             table = schema.invoice_lines.c
             return row, await books.find(LineRow, table.invoice == row.id, order=(table.place,))
-
-    async def _advance(self, ids: Sequence[str], now: Now, context: Context, report: RunReport) -> set[str]:
-        """One step of each subscription; returns those that have nothing more to do, or cannot."""
-        done: set[str] = set()
-        outcomes: dict[str, Outcome] = {}
-        async with self.billing.read(PLATFORM) as books:
-            rows = await books.find(SubscriptionRow, schema.subscriptions.c.id.in_(ids))
-            for account in await load_accounts(books, rows):
-                step = next_step(account, now.us, context)
-                if step is None:
-                    done.add(account.row.id)
-                    if account.row.next_us <= now.us:
-                        outcomes[account.row.id] = _rest(account, now, context)
-                    continue
-                try:
-                    outcomes[account.row.id] = await take_step(books, account, step, now, context)
-                except (GatewayError, ValueError, KeyError) as error:
-                    logger.exception("a subscription cannot be billed", extra={"subscription": account.row.id})
-                    report.failed[account.row.id] = str(error)
-                    done.add(account.row.id)
-        try:
-            await self.write(list(outcomes.values()), context)
-            _count(report, outcomes.values())
-        except (Moved, Conflict):
-            if len(outcomes) == 1:
-                report.moved += 1  # another process did it, or will; what is still due is read anew
-            else:
-                for id in outcomes:
-                    await self._advance([id], now, context, report)
-        return done
-
-
-def _rest(account: Account, now: Now, context: Context) -> Outcome:
-    """Look again when something is due, and never before ``now``."""
-    outcome = Outcome()
-    row = replace(account.row, next_us=max(now.us + 1, account.wake_us(context.settings.suspend_after_us)))
-    outcome.replaced.append((account.row, row))
-    return outcome
-
-
-def _count(report: RunReport, outcomes: Iterable[Outcome]) -> None:
-    for outcome in outcomes:
-        report.final += [invoice for _, invoice in outcome.final]
-        report.drafts += sum(isinstance(row, InvoiceRow) and row.state == "draft" for row in outcome.added)

@@ -15,6 +15,8 @@ Row = TypeVar("Row", PhaseRow, InvoiceRow, PendingRow)
 
 async def load_accounts(books: Books, rows: Sequence[SubscriptionRow]) -> list[Account]:
     """The accounts of these subscriptions, in their order."""
+    if not rows:
+        return []
     ids = [row.id for row in rows]
     owners = [row.tenant for row in rows]
     phases = _grouped(

@@ -38,18 +38,28 @@ class Outcome:
     audits: list[AuditEntry] = field(default_factory=list)
     tenants: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
+    def then(self, later: "Outcome") -> None:
+        """Add what follows: a row that is replaced again is replaced once, by what it comes to."""
+        for old, new in later.replaced:
+            for place, (first, last) in enumerate(self.replaced):
+                if last is old:
+                    self.replaced[place] = (first, new)
+                    break
+            else:
+                self.replaced.append((old, new))
+        for name in ("added", "final", "redrawn", "rephased", "drawn", "claimed", "released", "audits", "tenants"):
+            getattr(self, name).extend(getattr(later, name))
+
 
 async def write_outcomes(books: Books, outcomes: Sequence[Outcome], prefix: str, fault: Fault = no_fault) -> None:
     """Write all of them in the caller's transaction; raises ``Moved`` or ``Conflict``, and then nothing is."""
-    for outcome in outcomes:
-        for old, new in outcome.replaced:
-            await books.replace(old, new)
+    await books.replace_all(pair for outcome in outcomes for pair in outcome.replaced)
     fault("subscriptions moved")
     await _number(books, outcomes, prefix)
     fault("numbers taken")
+    if redrawn := [invoice for outcome in outcomes for invoice in outcome.redrawn]:
+        await books.delete(LineRow, schema.invoice_lines.c.invoice.in_(redrawn))
     for outcome in outcomes:
-        for invoice in outcome.redrawn:
-            await books.delete(LineRow, schema.invoice_lines.c.invoice == invoice)
         for phase in outcome.rephased:  # one of the same instant, by which nothing was served
             of_it = (schema.subscription_phases.c.subscription == phase.subscription,)
             await books.delete(PhaseRow, *of_it, schema.subscription_phases.c.start_us == phase.start_us)
@@ -59,9 +69,7 @@ async def write_outcomes(books: Books, outcomes: Sequence[Outcome], prefix: str,
         await _settle(books, outcome)
     fault("credits drawn")
     await books.audit(entry for outcome in outcomes for entry in outcome.audits)
-    for outcome in outcomes:
-        for tenant, values in outcome.tenants:
-            await books.set_tenant(tenant, values)
+    await books.set_tenants([changed for outcome in outcomes for changed in outcome.tenants])
     fault("before commit")
 
 
@@ -71,6 +79,7 @@ async def _number(books: Books, outcomes: Sequence[Outcome], prefix: str) -> Non
     if not count:
         return
     sequence = await books.take_numbers(prefix, count)
+    drafts: list[tuple[InvoiceRow, InvoiceRow]] = []
     for outcome in outcomes:
         for place, (old, new) in enumerate(outcome.final):
             given = replace(new, series=prefix, sequence=sequence, number=format_number(prefix, sequence))
@@ -79,7 +88,8 @@ async def _number(books: Books, outcomes: Sequence[Outcome], prefix: str) -> Non
             if old is None:
                 outcome.added.append(given)
             else:
-                await books.replace(old, given)
+                drafts.append((old, given))
+    await books.replace_all(drafts)
 
 
 async def _settle(books: Books, outcome: Outcome) -> None:

@@ -1,7 +1,7 @@
 """What the configuration says about billing: the seller, terms, taxes, and each tenant's own prices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class BillingSettings:
     suspend_after_us: int
     seller: dict[str, str]
     fonts: tuple[Path, ...]
+    _terms: dict[str, TenantTerms] = field(default_factory=dict, compare=False)
+    _rules: dict[str, TaxRules] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "BillingSettings":
@@ -94,8 +96,25 @@ class BillingSettings:
         priced = {price.meter for price in plan.metered()}
         return {meter: how for meter, how in event_aggregates(self.source).items() if meter in priced}
 
+    def event_meters(self) -> list[str]:
+        """The meters that events from outside count on."""
+        return list(event_aggregates(self.source))
+
     def terms(self, tenant: str) -> TenantTerms:
         """The tenant's terms; defaults for one that is not in the configuration."""
+        found = self._terms.get(tenant)
+        if found is None:
+            found = self._terms[tenant] = self._read_terms(tenant)
+        return found
+
+    def tax_rules(self, tenant: str) -> TaxRules:
+        """How the tenant is taxed: the rates of its region, else of the seller's default one."""
+        found = self._rules.get(tenant)
+        if found is None:
+            found = self._rules[tenant] = self._read_rules(tenant)
+        return found
+
+    def _read_terms(self, tenant: str) -> TenantTerms:
         own = self._tenant(tenant)
         tax = _map(own, "tax")
         start = str(own.get("start") or "")
@@ -109,8 +128,7 @@ class BillingSettings:
             tax_id=str(tax.get("id") or ""),
         )
 
-    def tax_rules(self, tenant: str) -> TaxRules:
-        """How the tenant is taxed: the rates of its region, else of the seller's default one."""
+    def _read_rules(self, tenant: str) -> TaxRules:
         tax = _map(_map(self.source, "billing"), "tax")
         region = _map(self._tenant(tenant), "tax").get("region") or tax.get("region")
         rates = _map(tax, "rates").get(str(region)) if region else None

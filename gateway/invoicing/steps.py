@@ -1,7 +1,6 @@
-"""One step of a subscription at a time: what is due, and what it changes. Nothing here writes.
+"""One step of a subscription at a time: what is due, what it changes, and how the account stands after it.
 
-Steps are small, each is written in one transaction, and the next one is read anew: after a crash the work goes on
-where the books stand.
+Nothing here writes. All that is due to a subscription is written in one transaction, so a crash leaves it done or not.
 """
 
 from dataclasses import dataclass, replace
@@ -11,14 +10,14 @@ from typing import Any
 from gateway.billing.invoice import Reason
 from gateway.billing.items import Item
 from gateway.billing.subscription import SERVED, State, Trigger, due, transition
-from gateway.invoicing.account import Account
+from gateway.invoicing.account import Account, TenantFacts
 from gateway.invoicing.composing import Composed, Inputs, compose_invoice, grants_of
 from gateway.invoicing.cycle import Context, cycle_items, fee_item, next_phase, plan_of
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.outcome import Outcome, changes_of
 from gateway.period import Period, from_us, to_us
 from gateway.storage.billing import Books
-from gateway.storage.billing_values import InvoiceRow, SubscriptionRow
+from gateway.storage.billing_values import CreditRow, InvoiceRow, PhaseRow, SubscriptionRow
 from gateway.storage.values import AuditEntry
 
 BILLING = "billing: "
@@ -69,20 +68,62 @@ def trigger_due(account: Account, now_us: int, context: Context) -> Trigger | No
     return due(subscription, from_us(now_us), overdue, _delta(context.settings.suspend_after_us))
 
 
-async def take_step(books: Books, account: Account, step: Step, now: Now, context: Context) -> Outcome:
-    """The changes of a step; reads usage where it needs it."""
+async def take_step(books: Books, account: Account, step: Step, now: Now, context: Context) -> tuple[Outcome, Account]:
+    """The changes of a step, and the account after it; reads usage where it needs it."""
     match step:
         case Step.STATE:
             trigger = trigger_due(account, now.us, context)
             assert trigger is not None
-            return move(account, trigger, now, context)
+            outcome = move(account, trigger, now, context)
         case Step.BEGIN:
-            return _begin(account, now, context)
+            outcome = _begin(account, now, context)
         case Step.CLOSE:
-            return await _close(books, account, now, context)
+            outcome = await _close(books, account, now, context)
         case Step.FINALIZE:
             assert account.draft is not None
-            return await finalize_draft(books, account, account.draft, now, context)
+            outcome = await finalize_draft(books, account, account.draft, now, context)
+    return outcome, _after(account, outcome)
+
+
+def rest(account: Account, now: Now, context: Context) -> Outcome:
+    """When nothing is due: look again when something will be, and never before ``now``."""
+    outcome = Outcome()
+    next_us = max(now.us + 1, account.wake_us(context.settings.suspend_after_us))
+    if next_us != account.row.next_us:
+        outcome.replaced.append((account.row, replace(account.row, next_us=next_us)))
+    return outcome
+
+
+def _after(account: Account, outcome: Outcome) -> Account:
+    """The account as it is once an outcome of its own is written: the next step goes on from here."""
+    row = next((new for old, new in outcome.replaced if old is account.row), account.row)
+    phases = (*account.phases, *(one for one in outcome.added if isinstance(one, PhaseRow)))
+    drafts = [new for _, new in outcome.replaced if isinstance(new, InvoiceRow)]
+    drafts += [one for one in outcome.added if isinstance(one, InvoiceRow)]
+    drawn = {credit.id: left for credit, left in outcome.drawn}
+    credits = [replace(one, remaining=drawn.get(one.id, one.remaining)) for one in account.credits]
+    credits += [one for one in outcome.added if isinstance(one, CreditRow)]
+    claimed = {pending for pending, _ in outcome.claimed}
+    account = replace(
+        account,
+        row=row,
+        phases=phases,
+        draft=next(iter(drafts), account.draft),
+        pending=tuple(one for one in account.pending if one.id not in claimed),
+        credits=tuple(credits),
+        tenant=replace(account.tenant, **_facts(outcome)),
+    )
+    for _, made in outcome.final:
+        account = owing(account, made)
+        if made.reason == "cycle":
+            account = replace(account, draft=None, watermark=max(made.watermark, account.watermark or 0))
+    return account
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    """What changed of the tenant, as far as billing looks at it."""
+    values = {name: value for _, changed in outcome.tenants for name, value in changed.items()}
+    return {name: value for name, value in values.items() if name in TenantFacts.__slots__}
 
 
 def move(account: Account, trigger: Trigger, now: Now, context: Context, **changes: Any) -> Outcome:

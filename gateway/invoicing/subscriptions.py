@@ -4,10 +4,10 @@ from gateway.billing.change import When
 from gateway.billing.subscription import State, TransitionError, Trigger
 from gateway.invoicing.account import Account
 from gateway.invoicing.changing import Changing, ManagedByConfig, Target, change_outcome, plan_change
-from gateway.invoicing.desk import JOB, RunReport
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
 from gateway.invoicing.payments import PaymentDesk
+from gateway.invoicing.running import JOB, RunReport
 from gateway.invoicing.steps import Now, move, update
 from gateway.invoicing.subscribing import Wish, subscribe
 from gateway.period import from_us, to_us
@@ -62,7 +62,7 @@ class BillingDesk(PaymentDesk):
     ) -> Changing:
         """Change plan, cycle or seats: now, with the next invoice, or at the period's end."""
         now = Now(self.clock.now(), actor)
-        await self._due(tenant, now)
+        await self._settled(tenant, now)
         context = await self.context(now.us)
         async with self.billing.read(PLATFORM) as books:
             account = await self.living(books, tenant)
@@ -76,7 +76,7 @@ class BillingDesk(PaymentDesk):
     async def cancel(self, tenant: str, actor: str, *, now: bool = False) -> SubscriptionRow:
         """End a subscription at the end of the period that is paid, or at once; what it used is billed either way."""
         at = Now(self.clock.now(), actor)
-        account = await self._due(tenant, at)
+        account = await self._settled(tenant, at)
         moment = from_us(max(at.us, account.begins_us))
         year = account.phase(at.us).cycle == "year"
         period = account.schedule.year(moment) if year else account.schedule.month(moment)
@@ -86,7 +86,7 @@ class BillingDesk(PaymentDesk):
     async def keep(self, tenant: str, actor: str) -> SubscriptionRow:
         """Take back a cancellation or change that waits for the period's end."""
         at = Now(self.clock.now(), actor)
-        account = await self._due(tenant, at)
+        account = await self._settled(tenant, at)
         if account.row.cancel_at_us is None and account.row.change is None:
             raise InvoiceError("nothing waits for the period's end")
         return await self._update(account, at, "subscription.keep", cancel_at_us=None, change=None)
@@ -101,7 +101,7 @@ class BillingDesk(PaymentDesk):
 
     async def _trigger(self, tenant: str, trigger: Trigger, actor: str) -> SubscriptionRow:
         now = Now(self.clock.now(), actor)
-        account = await self._due(tenant, now)
+        account = await self._settled(tenant, now)
         context = await self.context(now.us)
         try:
             outcome = move(account, trigger, now, context)
@@ -122,7 +122,7 @@ class BillingDesk(PaymentDesk):
         assert row is not None
         return row
 
-    async def _due(self, tenant: str, now: Now) -> Account:
+    async def _settled(self, tenant: str, now: Now) -> Account:
         """The account once all that is due before the change is done."""
         async with self.billing.read(PLATFORM) as books:
             row = (await self.living(books, tenant)).row

@@ -39,6 +39,10 @@ TABLES: dict[type, sa.Table] = {
 }
 
 
+PARAMETERS = 500
+"""How many values one statement names: well under SQLite's limit."""
+
+
 class Moved(GatewayError):
     """Another process changed the row first: what was decided by its old state is void, and may be tried again."""
 
@@ -84,14 +88,43 @@ class BillingRows:
 
     async def replace(self, old: Value, new: Value) -> None:
         """Compare-and-set by ``revision``, which ``new`` counts up; raises ``Moved`` if another was first."""
-        table = TABLES[type(old)]
-        before, after = columns_of(old), columns_of(new)
-        changed = {name: value for name, value in after.items() if value != before[name]}
-        changed["revision"] = before["revision"] + 1
-        where = (table.c.id == before["id"], table.c.revision == before["revision"])
-        statement = sa.update(table).where(within(self._scope, table.c.tenant), *where).values(changed)
-        if (await self.connection.execute(statement)).rowcount != 1:
-            raise Moved(f"{before['id']} was changed by another process; try again")
+        await self.replace_all([(old, new)])
+
+    async def replace_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """The same for many rows: one statement for all that change the same columns of a table."""
+        by_kind: dict[type, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+        for old, new in pairs:
+            by_kind.setdefault(type(old), []).append((columns_of(old), columns_of(new)))
+        for kind, rows in by_kind.items():
+            await self._unmoved(TABLES[kind], [before for before, _ in rows])
+            await self._update(TABLES[kind], rows)
+
+    async def _unmoved(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+        """Lock the rows, which still have to be as they were read; writers take turns, so they stay so."""
+        expected = {row["id"]: row["revision"] for row in rows}
+        assert len(expected) == len(rows), "a row is replaced twice"
+        ids = sorted(expected)
+        for first in range(0, len(ids), PARAMETERS):
+            where = (within(self._scope, table.c.tenant), table.c.id.in_(ids[first : first + PARAMETERS]))
+            query = sa.select(table.c.id, table.c.revision).where(*where).with_for_update()
+            for id, revision in await self.connection.execute(query):
+                if expected[id] == revision:
+                    del expected[id]
+        for id in expected:
+            raise Moved(f"{id} was changed by another process; try again")
+
+    async def _update(self, table: sa.Table, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+        by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for before, after in rows:
+            changed = {name: value for name, value in after.items() if value != before[name] and name != "revision"}
+            values = {f"new_{name}": value for name, value in changed.items()}
+            by_columns.setdefault(tuple(changed), []).append(
+                {**values, "old_id": before["id"], "new_revision": before["revision"] + 1}
+            )
+        for names, values_of in by_columns.items():
+            changes = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in (*names, "revision")}
+            mine = (within(self._scope, table.c.tenant), table.c.id == sa.bindparam("old_id"))
+            await self.connection.execute(sa.update(table).where(*mine).values(changes), values_of)
 
     async def set(self, kind: type, values: dict[str, object], *where: Condition) -> int:
         """Update the rows that meet every condition; returns how many."""

@@ -1,12 +1,12 @@
 """Billable units up to a watermark: what an invoice counts, and what `verify` counts again (SEMANTICS §29)."""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.metering.rollup import BY_DAY, BY_TENANT, DAY_US
 from gateway.storage import schema
 from gateway.storage.account_schema import events
 from gateway.storage.events import Aggregate, event_quantities
@@ -18,34 +18,80 @@ from gateway.storage.slices import Span, slices
 async def units_until(
     connection: AsyncConnection,
     scope: Scope,
+    owners: Sequence[str],
+    span: Span,
+    watermark: int,
+    nothing_later: bool,
+) -> dict[str, dict[str, int]]:
+    """Units of calls by tenant and meter in ``span``, of records posted up to ``watermark``.
+
+    Whole days and quarter hours are read from rollups, less the rows that were posted later; ragged ends are read from
+    rows. ``nothing_later``: the view ends at the watermark.
+    """
+    cut = slices(span.start_us, span.end_us)
+    found: dict[str, dict[str, int]] = {tenant: {} for tenant in owners}
+    rows, units = schema.calls.c, schema.rollup_unit_sums.c
+    mine = within(scope, rows.tenant) & rows.tenant.in_(owners) & rows.billable
+    if cut.quarters is not None:
+        for kind, part in _coarse(cut.quarters):
+            where = (units.tenant.in_(owners), units.kind == kind, part.holds(units.quarter_us))
+            sums = sa.select(units.tenant, units.meter, sa.func.sum(units.units)).where(within(scope, units.tenant))
+            for tenant, meter, amount in await connection.execute(
+                sums.where(*where).group_by(units.tenant, units.meter)
+            ):
+                found[tenant][meter] = found[tenant].get(meter, 0) + int(amount)
+        if not nothing_later:
+            await _add(connection, found, -1, mine, cut.quarters.holds(rows.at_us), rows.posting > watermark)
+    for ragged in cut.rows:
+        await _add(connection, found, 1, mine, ragged.holds(rows.at_us), rows.posting <= watermark)
+    return {tenant: _some(sums) for tenant, sums in found.items()}
+
+
+def _coarse(span: Span) -> Iterator[tuple[int, Span]]:
+    """A span of whole quarter hours as whole days in UTC, and the quarter hours before and after them."""
+    first, last = -(-span.start_us // DAY_US) * DAY_US, span.end_us // DAY_US * DAY_US
+    if first >= last:
+        yield BY_TENANT, span
+        return
+    for kind, part in (
+        (BY_TENANT, Span(span.start_us, first)),
+        (BY_DAY, Span(first, last)),
+        (BY_TENANT, Span(last, span.end_us)),
+    ):
+        if part.start_us < part.end_us:
+            yield kind, part
+
+
+async def with_events(
+    connection: AsyncConnection,
+    scope: Scope,
+    units: Mapping[str, int],
     tenant: str,
     span: Span,
     watermark: int,
     aggregates: Mapping[str, Aggregate],
-    nothing_later: bool,
 ) -> dict[str, int]:
-    """Units by meter in ``span``, of records and events posted up to ``watermark``.
-
-    Of calls, whole quarter hours are read from rollups, less the rows that were posted later; ragged ends are read
-    from rows. ``aggregates`` are the meters that events count, and how; ``nothing_later``: the view ends there.
-    """
-    cut = slices(span.start_us, span.end_us)
-    sums: dict[str, int] = {}
-    rows, units = schema.calls.c, schema.rollup_units.c
-    mine = within(scope, rows.tenant) & (rows.tenant == tenant) & rows.billable
-    if cut.quarters is not None:
-        where = (units.tenant == tenant, cut.quarters.holds(units.quarter_us))
-        total = sa.select(units.meter, sa.func.sum(units.units)).where(within(scope, units.tenant), *where)
-        for meter, amount in await connection.execute(total.group_by(units.meter)):
-            sums[meter] = int(amount)
-        if not nothing_later:
-            await _add(connection, sums, -1, mine, cut.quarters.holds(rows.at_us), rows.posting > watermark)
-    for ragged in cut.rows:
-        await _add(connection, sums, 1, mine, ragged.holds(rows.at_us), rows.posting <= watermark)
-    bounds = (span.start_us, span.end_us)
+    """The units and what meters make of events from outside; ``aggregates`` says which count them, and how."""
+    sums, bounds = dict(units), (span.start_us, span.end_us)
     for meter, amount in (await event_quantities(connection, scope, aggregates, tenant, *bounds, watermark)).items():
         sums[meter] = sums.get(meter, 0) + amount
-    return {meter: amount for meter, amount in sums.items() if amount}
+    return _some(sums)
+
+
+def _some(sums: Mapping[str, int]) -> dict[str, int]:
+    """Without zeros, in the order of their names: engines answer in orders of their own."""
+    return {meter: sums[meter] for meter in sorted(sums) if sums[meter]}
+
+
+async def tenants_with_events(
+    connection: AsyncConnection, scope: Scope, owners: Sequence[str], span: Span, meters: Sequence[str]
+) -> set[str]:
+    """Which of the tenants have any event of these meters in ``span``."""
+    if not meters:
+        return set()
+    where = (events.c.tenant.in_(owners), events.c.meter.in_(meters), span.holds(events.c.at_us))
+    query = sa.select(events.c.tenant).where(within(scope, events.c.tenant), *where).distinct()
+    return set((await connection.execute(query)).scalars())
 
 
 async def late_since(connection: AsyncConnection, scope: Scope, tenant: str, span: Span, watermark: int) -> int | None:
@@ -60,12 +106,13 @@ async def late_since(connection: AsyncConnection, scope: Scope, tenant: str, spa
     return oldest
 
 
-async def _add(connection: AsyncConnection, sums: dict[str, int], sign: int, *where: sa.ColumnElement[bool]) -> None:
+async def _add(
+    connection: AsyncConnection, found: dict[str, dict[str, int]], sign: int, *where: sa.ColumnElement[bool]
+) -> None:
     """Add the units of billable rows; the caller's conditions hold the scope. Equal texts are added up by the store."""
     rows = schema.calls.c
-    found: Iterable[Any] = await connection.execute(
-        sa.select(rows.units, sa.func.count()).where(*where).group_by(rows.units)
-    )
-    for text, count in found:
+    query = sa.select(rows.tenant, rows.units, sa.func.count()).where(*where).group_by(rows.tenant, rows.units)
+    for tenant, text, count in await connection.execute(query):
+        sums = found[tenant]
         for meter, amount in json.loads(text).items():
             sums[meter] = sums.get(meter, 0) + sign * amount * count

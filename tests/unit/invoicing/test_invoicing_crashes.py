@@ -16,7 +16,7 @@ class Crash(Exception):
 
 
 class Faults:
-    """Crashes at every ``place``, at its n-th time, then at its 2n-th …"""
+    """Crashes at ``place``: the first time that it is reached, then every n-th."""
 
     def __init__(self, place: str, every: int) -> None:
         self.place, self.every, self.seen, self.crashes = place, every, 0, 0
@@ -24,7 +24,7 @@ class Faults:
     def __call__(self, place: str) -> None:
         if place == self.place:
             self.seen += 1
-            if self.seen % self.every == 0:
+            if (self.seen - 1) % self.every == 0:
                 self.crashes += 1
                 raise Crash(place)
 
@@ -47,12 +47,14 @@ async def undisturbed(bench: Any) -> None:
         await bench.call("acme", f"{day}T00:00:00", units * 1000)
 
 
+@pytest.mark.parametrize("batch", [1, 200])
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_crash_leaves_nothing_half_done(bench: Any, place: str) -> None:
+async def test_a_crash_leaves_nothing_half_done(bench: Any, place: str, batch: int) -> None:
     await undisturbed(bench)
     bench.clock.now_us = 1_746_057_600_000_000  # 1 May 2025
     faults = Faults(place, 2)
     crashing = BillingDesk(bench.store, lambda: bench.snapshot, bench.clock, faults)
+    crashing.batch = batch
     for _ in range(100):
         try:
             await crashing.run()

@@ -92,7 +92,8 @@ class Year:
                 outcome="ok", units=units, quota_units=units, counted=True, billable=True,
             )  # fmt: skip
             frames.append(Frame(Position("year", self.sequence), encode(record)))
-        await self.bench.store.ledger.post("year", frames)
+        if frames:
+            await self.bench.store.ledger.post("year", frames)
 
     async def people(self) -> None:
         """Some change, some cancel or pause, most pay."""
