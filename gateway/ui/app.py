@@ -28,8 +28,20 @@ from gateway.ui import (
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
 from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded
-from gateway.ui.keys import ACCOUNTS, ASSETS, LIVE, PLATFORM_READER, RECONCILING, SERVICES, SESSIONS, THROTTLE, TRIES
+from gateway.ui.keys import (
+    ACCOUNTS,
+    ASSETS,
+    LIVE,
+    ONCE,
+    PLATFORM_READER,
+    RECONCILING,
+    SERVICES,
+    SESSIONS,
+    THROTTLE,
+    TRIES,
+)
 from gateway.ui.live import LiveHub
+from gateway.ui.once import Once
 from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.reconciling import Reconciling
 from gateway.ui.rendering import message, setup_templates
@@ -145,6 +157,7 @@ def build_ui(services: UiServices) -> web.Application:
     app[TRIES] = Throttle(30, 2 * SECOND_US)
     app[RECONCILING] = Reconciling(services.compare)
     app[ASSETS] = assets
+    app[ONCE] = Once(services.clock)
     app[PLATFORM_READER] = PlatformReader(services)
     app[LIVE] = LiveHub(lambda: store.ledger.posting_sequence(PLATFORM))
     setup_templates(app, assets)

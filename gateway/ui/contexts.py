@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from markupsafe import Markup
+
 from gateway.quotas.limit import Mode
 from gateway.routing.route import Route
 from gateway.storage.account_values import Invitation
@@ -22,18 +24,28 @@ Theme = Literal["auto", "light", "dark"]
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """The frame around every page. ``live`` is the address of the page's event stream, empty for a still page."""
+    """The frame around every page. ``live`` is the address of the page's event stream, empty for a still page.
+
+    ``once`` is this page's own number: a form that it sends twice acts once.
+    """
 
     title: str
     path: str
     user: User | None
     tenant: Tenant | None
     csrf: str
+    once: str
     theme: Theme
     now_us: int
     zone: str = "UTC"
     live: str = ""
     fragment: bool = False
+
+    @property
+    def proof(self) -> Markup:
+        """What every form carries: that it is ours, and which one it is."""
+        field = Markup('<input type="hidden" name="{}" value="{}">')
+        return field.format("csrf", self.csrf) + (field.format("once", self.once) if self.user else "")
 
     @property
     def is_platform(self) -> bool:
@@ -103,7 +115,7 @@ class FreshKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyList:
-    """A tenant's keys, working ones first; ``next`` is the id to go on after. ``fresh``: one was made just now."""
+    """A tenant's keys, working ones first; ``next`` is the id to go on after."""
 
     base: str
     rows: tuple[KeyLine, ...]
@@ -111,7 +123,6 @@ class KeyList:
     first: bool
     may_create: bool
     form: KeyForm
-    fresh: FreshKey | None = None
     error: str = ""
 
     @property

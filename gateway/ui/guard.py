@@ -12,7 +12,8 @@ from gateway.accounts.sessions import COOKIE, Visitor
 from gateway.storage.values import User
 from gateway.tenants.permissions import Access as Right
 from gateway.tenants.permissions import Area, allows, knows
-from gateway.ui.keys import SERVICES, SESSIONS
+from gateway.ui.keys import ONCE, SERVICES, SESSIONS
+from gateway.ui.once import form_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,29 @@ def guarded(access: Access, handler: Handler) -> Door:
             _check_access(request, access, visitor.user)
         if request.method == "POST":
             await _check_form(request, visit)
-        response = await handler(request, visit)
+        response = (
+            await _act_once(request, visit, handler) if request.method == "POST" else await handler(request, visit)
+        )
         if visitor is None and not response.prepared and visit.nonce != request.cookies.get(NONCE_COOKIE):
             set_cookie(request, response, NONCE_COOKIE, visit.nonce)
         return response
 
     return enter
+
+
+async def _act_once(request: web.Request, visit: Visit, handler: Handler) -> web.StreamResponse:
+    """A form of a person that comes twice (a double click, a reload) acts once and leads to the same page."""
+    form = await request.post()
+    if visit.visitor is None or not form.get("once"):
+        return await handler(request, visit)
+    answers: list[web.StreamResponse] = []
+
+    async def act() -> str:
+        answers.append(await handler(request, visit))
+        return answers[0].headers.get("Location", "") if answers[0].status == 303 else ""
+
+    where = await request.app[ONCE].act(form_id(visit.binding, request.path, form), act)
+    return answers[0] if answers else see_other(where)
 
 
 def _login_first(request: web.Request) -> web.HTTPException:

@@ -12,13 +12,17 @@ from gateway.ui.contexts import FreshKey, KeyForm, KeyList, KeyView
 from gateway.ui.finding import any_tenant, own_tenant
 from gateway.ui.guard import NotForRole, Visit, may, see_other
 from gateway.ui.key_forms import form_of, parse, read_form
-from gateway.ui.keys import SERVICES
+from gateway.ui.keys import ONCE, SERVICES
 from gateway.ui.rendering import render
 from gateway.ui.tenant_reading import key_line, key_lines
 
 PAGE = 50
 OVERLAPS = {"0": "at once", "3600": "in an hour", "86400": "in a day", "604800": "in a week", "2592000": "in 30 days"}
-NOTICES = {"changed": "The key is changed, and calls are decided by it now.", "revoked": "The key is revoked."}
+NOTICES = {
+    "made": "The key is made. It was shown once and is not shown again: rotate it if it was not copied.",
+    "changed": "The key is changed, and calls are decided by it now.",
+    "revoked": "The key is revoked.",
+}
 
 
 async def portal_keys(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -67,7 +71,6 @@ async def _list(
     tenant: Tenant,
     *,
     form: KeyForm | None = None,
-    fresh: FreshKey | None = None,
     error: str = "",
     status: int = 200,
 ) -> web.Response:
@@ -86,7 +89,6 @@ async def _list(
         first=not start,
         may_create=may(visit.user, "keys", "create_own") and tenant.status != "closed",
         form=form or KeyForm(),
-        fresh=fresh,
         error=error,
     )
     title = "Keys" if visit.user.tenant else f"Keys of {tenant.name}"
@@ -108,7 +110,14 @@ async def _create(request: web.Request, visit: Visit, tenant: Tenant) -> web.Str
         )
     except AccountError as error:
         return await _list(request, visit, tenant, form=form, error=str(error), status=_status(error))
-    return await _list(request, visit, tenant, fresh=FreshKey(minted.text, key.name))
+    return _shown_once(request, visit, tenant, key, FreshKey(minted.text, key.name))
+
+
+def _shown_once(request: web.Request, visit: Visit, tenant: Tenant, key: Key, fresh: FreshKey) -> web.Response:
+    """On to the key's own page, which shows its text this once: a reload makes no second key."""
+    here = f"{_base(visit, tenant)}/{quote(key.id, safe='')}"
+    request.app[ONCE].keep(visit.binding, here, fresh)
+    return see_other(f"{here}?done=made")
 
 
 async def _one(
@@ -118,7 +127,6 @@ async def _one(
     *,
     key: Key | None = None,
     form: KeyForm | None = None,
-    fresh: FreshKey | None = None,
     error: str = "",
     status: int = 200,
 ) -> web.Response:
@@ -126,6 +134,10 @@ async def _one(
     shown = key or await _find(request, tenant)
     _, used = await services.keys.list(tenant)
     base = _base(visit, tenant)
+    kept = (
+        request.app[ONCE].take(visit.binding, f"{base}/{quote(shown.id, safe='')}") if request.method == "GET" else None
+    )
+    fresh = kept if isinstance(kept, FreshKey) else None
     page = KeyView(
         base=base,
         usage=f"{base.removesuffix('/keys')}/usage?key={quote(shown.id, safe='')}",
@@ -135,7 +147,7 @@ async def _one(
         form=form or form_of(shown, zone_of(tenant)),
         fresh=fresh,
         error=error,
-        notice=NOTICES.get(request.query.get("done", ""), ""),
+        notice="" if fresh else NOTICES.get(request.query.get("done", ""), ""),
     )
     return render(request, visit, "key.html", page, shown.name or shown.id, tenant=tenant, status=status)
 
@@ -156,8 +168,7 @@ async def _act(request: web.Request, visit: Visit, tenant: Tenant) -> web.Stream
                 if overlap not in OVERLAPS:
                     raise Refused("invalid", "Choose when the old key ends.", "overlap")
                 minted, new = await books.rotate(tenant, visit.user.id, key.id, int(overlap) * SECOND_US)
-                fresh = FreshKey(minted.text, new.name, OVERLAPS[overlap])
-                return await _one(request, visit, tenant, key=new, fresh=fresh)
+                return _shown_once(request, visit, tenant, new, FreshKey(minted.text, new.name, OVERLAPS[overlap]))
             case "change":
                 typed = read_form(form)
                 wanted = parse(typed, zone_of(tenant))

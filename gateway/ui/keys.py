@@ -7,6 +7,7 @@ from gateway.accounts.sessions import Sessions
 from gateway.accounts.throttle import LoginThrottle, Throttle
 from gateway.ui.assets import Assets
 from gateway.ui.live import LiveHub
+from gateway.ui.once import Once
 from gateway.ui.platform_reading import PlatformReader
 from gateway.ui.reconciling import Reconciling
 from gateway.ui.services import UiServices
@@ -20,3 +21,4 @@ RECONCILING = web.AppKey("ui_reconciling", Reconciling)
 ASSETS = web.AppKey("ui_assets", Assets)
 LIVE = web.AppKey("ui_live", LiveHub)
 PLATFORM_READER = web.AppKey("ui_platform_reader", PlatformReader)
+ONCE = web.AppKey("ui_once", Once)

@@ -1,5 +1,6 @@
 """Templates: the environment, the frame around every page, and the answer."""
 
+import secrets
 from typing import Any
 
 import aiohttp_jinja2
@@ -53,6 +54,7 @@ def render(
         user=visit.visitor.user if visit and visit.visitor else None,
         tenant=tenant,
         csrf=request.app[SESSIONS].csrf_token(visit.binding) if visit else "",
+        once=secrets.token_urlsafe(12),
         theme=next((theme for theme in THEMES if theme == wanted), "auto"),
         now_us=request.app[SERVICES].clock.now(),
         zone=zone_of(tenant).key if tenant else "UTC",

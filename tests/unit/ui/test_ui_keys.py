@@ -1,10 +1,12 @@
 """Keys on the pages: shown once, changed by who may, and never found by anybody else."""
 
+import asyncio
 import re
 
 import pytest
 
 from gateway.storage.ports import PLATFORM
+from gateway.ui.once import KEPT_US
 
 SECRET = re.compile(r"gk_live_\w{11}_\w{33}")
 
@@ -15,7 +17,10 @@ async def send(world, path, page="/portal/keys", **fields):
 
 
 async def create(world, **fields):
+    """Send the form as a browser does: on to the page that it leads to."""
     answer = await send(world, "/portal/keys", **({"name": "production"} | fields))
+    if answer.status == 303:
+        answer = await world.client.get(answer.headers["Location"])
     return answer, await answer.text()
 
 
@@ -32,8 +37,49 @@ async def test_a_key_is_shown_once(world, role):
     assert answer.headers["Cache-Control"] == "no-store"
     (secret,) = set(SECRET.findall(text))
     (key,) = await made(world)
-    for path in ("/portal/keys", f"/portal/keys/{key.id}", "/portal"):
+    assert answer.url.path == f"/portal/keys/{key.id}"
+    assert secret not in str(answer.url)
+    for path in ("/portal/keys", f"/portal/keys/{key.id}", f"/portal/keys/{key.id}?done=made", "/portal"):
         assert secret not in await (await world.client.get(path)).text()
+
+
+async def test_a_form_that_is_sent_twice_makes_one_key(world):
+    await world.enter("owner", "acme")
+    page = await (await world.client.get("/portal/keys")).text()
+    once = re.search(r'name="once" value="([\w-]+)"', page)[1]
+    answers = await asyncio.gather(*(send(world, "/portal/keys", name="one", once=once) for _ in range(5)))
+    assert {answer.headers["Location"] for answer in answers} == {f"/portal/keys/{(await made(world))[0].id}?done=made"}
+    assert len(await made(world)) == 1
+    await send(world, "/portal/keys", name="another", once=once)
+    assert len(await made(world)) == 2
+
+
+async def test_a_refused_form_may_be_sent_again(world):
+    await world.enter("owner", "acme")
+    for _ in range(2):
+        assert (await send(world, "/portal/keys", name="", once="n" * 16)).status == 400
+
+
+async def test_a_fresh_key_is_for_the_session_that_made_it(world):
+    await world.enter("owner", "acme")
+    await send(world, "/portal/keys", name="mine")
+    (key,) = await made(world)
+    cookies = world.client.session.cookie_jar
+    mine = {name: cookie.value for name, cookie in cookies.filter_cookies(world.client.make_url("/")).items()}
+    cookies.clear()
+    await world.enter("admin", "acme")
+    assert not SECRET.search(await (await world.client.get(f"/portal/keys/{key.id}")).text())
+    cookies.clear()
+    answer = await world.client.get(f"/portal/keys/{key.id}", cookies=mine)
+    assert SECRET.search(await answer.text())
+
+
+async def test_a_fresh_key_waits_ten_minutes(world):
+    await world.enter("owner", "acme")
+    await send(world, "/portal/keys", name="late")
+    (key,) = await made(world)
+    world.clock.advance(KEPT_US)
+    assert not SECRET.search(await (await world.client.get(f"/portal/keys/{key.id}")).text())
 
 
 async def test_fields_are_kept_and_shown(world):
@@ -68,8 +114,9 @@ async def test_rotation_keeps_the_old_key_for_the_overlap(world):
     _, first = await create(world)
     (old,) = await made(world)
     answer = await send(world, f"/portal/keys/{old.id}/rotate", f"/portal/keys/{old.id}", overlap="3600")
-    second = await answer.text()
-    assert answer.status == 200
+    assert answer.status == 303
+    second = await (await world.client.get(answer.headers["Location"])).text()
+    assert "The old key ends in an hour" in second
     assert set(SECRET.findall(second)).isdisjoint(SECRET.findall(first))
     new, ended = sorted(await made(world), key=lambda key: key.expires_us or 0)
     assert ended.id == old.id
