@@ -1,4 +1,4 @@
-"""Invoices: lists, one invoice, and what the operator does with it."""
+"""Invoices: lists, one invoice, its document, and what the operator does with it."""
 
 from decimal import Decimal, InvalidOperation
 from typing import cast
@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from gateway.billing.invoice import InvoiceTransitionError
 from gateway.invoicing.forms import Form, render_aside
 from gateway.invoicing.office import InvoiceError, NotFound
 from gateway.invoicing.settings import BillingSettings
@@ -22,7 +23,8 @@ from gateway.ui.rendering import render
 PAGE = 50
 STATES = ("draft", "open", "paid", "void", "uncollectible")
 NOTICES = {"pay": "The payment is recorded.", "void": "The invoice is void.", "finalize": "The invoice is final.",
-           "write_off": "No more money is expected for it."}  # fmt: skip
+           "write_off": "No more money is expected for it.", "credit": "The credit note is made.",
+           "reissue": "The invoice before is void, and this one takes its place."}  # fmt: skip
 
 
 async def portal_invoices(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -64,30 +66,43 @@ async def admin_document(request: web.Request, visit: Visit) -> web.StreamRespon
 
 async def admin_act(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``POST /admin/invoices/{invoice}/{action}``."""
-    desk, form, id = request.app[SERVICES].billing, await request.post(), _id(request)
-    action, actor = request.match_info["action"], visit.user.id
+    form, id = await request.post(), _id(request)
+    given = {name: value.strip() for name, value in form.items() if isinstance(value, str)}
+    action = request.match_info["action"]
     try:
-        match action:
-            case "pay":
-                reference = str(form.get("reference", "")).strip()
-                if len(reference) > 200 or not reference.isprintable():
-                    raise InvoiceError("the reference is at most 200 characters")
-                await desk.pay(id, actor, amount=_amount(str(form.get("amount", ""))), reference=reference)
-            case "void":
-                await desk.void(id, actor)
-            case "write_off":
-                await desk.write_off(id, actor)
-            case "finalize":
-                await desk.finalize(id, actor)
-            case _:
-                raise web.HTTPNotFound
+        id = await _do(request, visit, action, id, given)
     except NotFound as error:
         raise web.HTTPNotFound from error
     except Moved:
         return await _one(request, visit, PLATFORM, None, "/admin/invoices", "Somebody was first: look again.", 409)
-    except InvoiceError as error:
+    except (InvoiceError, InvoiceTransitionError) as error:
         return await _one(request, visit, PLATFORM, None, "/admin/invoices", str(error), 409)
     return see_other(f"/admin/invoices/{quote(id, safe='')}?done={action}")
+
+
+async def _do(request: web.Request, visit: Visit, action: str, id: str, given: dict[str, str]) -> str:
+    """Do it; returns the invoice to go on to."""
+    desk, actor = request.app[SERVICES].billing, visit.user.id
+    match action:
+        case "pay":
+            reference = _words(given.get("reference", ""), "reference")
+            await desk.pay(id, actor, amount=_amount(given.get("amount", "")), reference=reference)
+        case "credit":
+            reason = _words(given.get("reason", ""), "reason")
+            if not reason:
+                raise InvoiceError("a credit note says why")
+            await desk.credit_note(id, actor, reason, amount=_amount(given.get("amount", "")))
+        case "void":
+            await desk.void(id, actor)
+        case "reissue":
+            return (await desk.void(id, actor, reissue=True)).id
+        case "write_off":
+            await desk.write_off(id, actor)
+        case "finalize":
+            await desk.finalize(id, actor)
+        case _:
+            raise web.HTTPNotFound
+    return id
 
 
 async def _list(request: web.Request, visit: Visit, tenant: Tenant | None, base: str) -> web.Response:
@@ -126,9 +141,10 @@ async def _one(
     try:
         row, lines = await services.billing.invoice(scope, id)
         payments = await services.billing.payments(scope, row.id)
+        notes = await services.billing.credit_notes(scope, row.id)
     except NotFound as missing:
         raise web.HTTPNotFound from missing
-    page = invoice_view(row, lines, payments, base, services.clock.now())
+    page = invoice_view(row, lines, payments, notes, base, services.clock.now())
     write = may(visit.user, "invoices", "write")
     whose = tenant or await services.store.tenants.get(PLATFORM, row.tenant)
     notice = NOTICES.get(request.query.get("done", ""), "")
@@ -163,8 +179,14 @@ def _id(request: web.Request) -> str:
     return id
 
 
+def _words(text: str, name: str) -> str:
+    if len(text) > 200 or not text.isprintable():
+        raise InvoiceError(f"the {name} is at most 200 characters")
+    return text
+
+
 def _amount(text: str) -> Decimal | None:
-    """What came in; empty: all that is owed."""
+    """What is meant; empty: all that there is."""
     if not text.strip():
         return None
     try:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from gateway.invoicing.composing import Composed
-from gateway.invoicing.payments import remaining
+from gateway.invoicing.payments import NOTE, remaining
 from gateway.invoicing.shapes import explained
 from gateway.money import Money
-from gateway.storage.billing_values import InvoiceRow, LineRow, PaymentRow
-from gateway.ui.money_contexts import InvoiceLine, InvoiceSummary, InvoiceView, TaxView
+from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, PaymentRow
+from gateway.ui.money_contexts import InvoiceLine, InvoiceSummary, InvoiceView, NoteLine, TaxView
 
 OWED = ("open", "uncollectible")
+CREDITABLE = (*OWED, "paid")
 
 
 def padded(amount: str | Decimal, currency: str) -> Decimal:
@@ -36,10 +37,17 @@ def summary(row: InvoiceRow, now_us: int) -> InvoiceSummary:
 
 
 def invoice_view(
-    row: InvoiceRow, lines: Iterable[LineRow], payments: Iterable[PaymentRow], base: str, now_us: int
+    row: InvoiceRow,
+    lines: Iterable[LineRow],
+    payments: Iterable[PaymentRow],
+    notes: Iterable[CreditNoteRow],
+    base: str,
+    now_us: int,
 ) -> InvoiceView:
-    """One invoice with everything on it."""
+    """One invoice with everything on it. What a credit note took off what is owed is told by the note."""
     document, currency = row.document, row.currency
+    given = tuple(NoteLine(n.number, n.at_us, n.reason, padded(n.total, currency)) for n in notes)
+    left = Decimal(row.total) - sum((note.total for note in given), Decimal(0))
     return InvoiceView(
         base=base,
         head=summary(row, now_us),
@@ -50,7 +58,11 @@ def invoice_view(
         inclusive=bool(document["rules"]["inclusive"]),
         exempt=str(document["rules"]["exempt"] or ""),
         paid=padded(row.paid, currency),
-        payments=tuple((one.at_us, one.reference, padded(one.amount, currency)) for one in payments),
+        payments=tuple(
+            (one.at_us, one.reference, padded(one.amount, currency)) for one in payments if one.provider != NOTE
+        ),
+        notes=given,
+        creditable=padded(left if row.state in CREDITABLE else Decimal(0), currency),
         seller=_words(document["seller"]),
         customer=_words(document["customer"]),
         finalized_us=row.finalized_us,

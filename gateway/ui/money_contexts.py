@@ -57,8 +57,18 @@ class TaxView:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteLine:
+    """A credit note on an invoice; ``total`` with tax."""
+
+    number: str
+    at_us: int
+    reason: str
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """One invoice. ``payments`` are (time, reference, amount)."""
+    """One invoice. ``payments`` are (time, reference, amount); ``creditable`` is what may still be given back."""
 
     base: str
     head: InvoiceSummary
@@ -70,6 +80,8 @@ class InvoiceView:
     exempt: str
     paid: Decimal
     payments: tuple[tuple[int, str, Decimal], ...]
+    notes: tuple[NoteLine, ...]
+    creditable: Decimal
     seller: tuple[tuple[str, str], ...]
     customer: tuple[tuple[str, str], ...]
     finalized_us: int | None
