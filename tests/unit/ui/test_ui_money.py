@@ -5,6 +5,7 @@ import re
 import pytest
 
 from gateway.clock import DAY_US
+from gateway.invoicing.changing import Target
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
 
@@ -134,3 +135,56 @@ async def test_support_only_looks(hooli):
     assert "Record a payment" not in text
     for action in ("pay", "void", "finalize", "write_off"):
         assert (await send(hooli, f"/admin/invoices/{invoice.id}/{action}", "/account")).status == 403
+
+
+@pytest.fixture
+async def open_invoice(hooli):
+    """An invoice that is owed, with the finance person before it."""
+    desk = hooli.services.billing
+    await desk.change("ten_hooli", Target("pro", "month"), "test")
+    (invoice,) = await desk.invoices(Scope("ten_hooli"))
+    await hooli.enter("finance")
+    return invoice
+
+
+async def look(world, invoice):
+    return await (await world.client.get(f"/admin/invoices/{invoice.id}")).text()
+
+
+async def test_a_credit_note_lessens_what_is_owed(hooli, open_invoice):
+    page = f"/admin/invoices/{open_invoice.id}"
+    for fields in ({"amount": "1"}, {"reason": "x" * 201}, {"reason": "much", "amount": "1e6"},
+                   {"reason": "little", "amount": "0.001"}):  # fmt: skip
+        assert (await send(hooli, f"{page}/credit", page, **fields)).status == 409, fields
+    answer = await send(hooli, f"{page}/credit", page, amount="1.50", reason="an hour of outage")
+    assert answer.headers["Location"] == f"{page}?done=credit"
+    text = await look(hooli, open_invoice)
+    assert "INV-CN-" in text
+    assert "an hour of outage" in text
+    assert "−$1.50" in text
+    assert (await send(hooli, f"{page}/credit", page, reason="the rest")).status == 303
+    text = await look(hooli, open_invoice)
+    assert ">paid</span>" in text
+    assert "Give something back" not in text
+    assert (await send(hooli, f"{page}/credit", "/account", reason="more")).status == 409
+
+
+async def test_void_and_reissue_leads_to_the_new_invoice(hooli, open_invoice):
+    page = f"/admin/invoices/{open_invoice.id}"
+    answer = await send(hooli, f"{page}/reissue", page)
+    fresh = answer.headers["Location"].removesuffix("?done=reissue")
+    assert fresh != page
+    text = await (await hooli.client.get(fresh)).text()
+    assert "takes the place of" in text
+    assert page in text
+    assert f'Replaced by <a href="{fresh}"' in await look(hooli, open_invoice)
+    for action in ("void", "reissue", "pay", "write_off", "finalize", "credit"):
+        assert (await send(hooli, f"{page}/{action}", "/account", reason="again")).status == 409, action
+    assert (await send(hooli, f"{page}/explode", "/account")).status == 404
+
+
+async def test_a_payment_form_sent_twice_is_one_payment(hooli, open_invoice):
+    page = f"/admin/invoices/{open_invoice.id}"
+    for _ in range(2):
+        assert (await send(hooli, f"{page}/pay", page, amount="1", once="o" * 16)).status == 303
+    assert len(await hooli.services.billing.payments(PLATFORM, open_invoice.id)) == 1
