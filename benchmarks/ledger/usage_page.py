@@ -44,7 +44,7 @@ async def fill(store: Store, tenant: str, cells: list[tuple[str, str, int]]) -> 
             for key, route, status in cells
         ]
         units = [one | {"meter": m, "units": CALLS, "quota_units": CALLS} for one in keys for m in ("calls", "tokens")]
-        async with store._database.write() as connection:
+        async with store.database.write() as connection:
             await connection.execute(sa.insert(schema.rollups), [one | sums | latency for one in keys])
             await connection.execute(sa.insert(schema.rollup_units), units)
             await coarsen(connection, schema.rollups, schema.rollup_sums, [one | sums | latency for one in keys])

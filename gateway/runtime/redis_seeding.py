@@ -6,6 +6,7 @@ let pass meanwhile are counted by their workers, which look at the same mark; so
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.clock import Clock
@@ -22,16 +23,31 @@ logger = logging.getLogger(__name__)
 
 
 class RedisSeeder:
-    """One per host, in the shipper. Raises ``StoreUnavailable`` when ledger or Redis do not answer."""
+    """One per host, in the shipper. Raises ``StoreUnavailable`` when ledger or Redis do not answer.
 
-    def __init__(self, desk: RedisDesk, store: Store, feed: StateFeed, clock: Clock, notes: Path) -> None:
+    ``caught_up`` tells when the shipper last stood at the spool's end.
+    """
+
+    def __init__(
+        self, desk: RedisDesk, store: Store, feed: StateFeed, clock: Clock, notes: Path, caught_up: Callable[[], int]
+    ) -> None:
         self._desk = desk
         self._ledger = store.ledger
         self._feed = feed
         self._clock = clock
         self._notes = Notes(notes)
+        self._caught_up = caught_up
         self._cut_us = 0
         self._seeded: set[tuple[str, str]] = set()  # (epoch, tenant)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether tenants have no counters in this life of the server, so that theirs must be rebuilt."""
+        return bool(self._missing())
+
+    async def rebuild(self) -> int:
+        """Seed them from what the ledger has now; before the workers accept."""
+        return await self.turn(wait=False)
 
     async def turn(self, *, wait: bool = True) -> int:
         """Seed the tenants that are not, then the counters that a configuration change created."""
@@ -71,10 +87,11 @@ class RedisSeeder:
         return [tenant for (_, tenant), known in zip(unsure, found, strict=True) if not known]
 
     async def _is_complete(self, until_us: int) -> bool:
-        """Whether the ledger holds all calls from before an instant; after five seconds it is taken for true."""
+        """Whether the ledger holds all calls from before an instant; five seconds after this host's spool was shipped
+        it is taken for true."""
         if await self._ledger.complete_until(PLATFORM) >= until_us:
             return True
-        return until_us < self._clock.now() - PATIENCE_US
+        return until_us < self._caught_up() - PATIENCE_US
 
     async def _counters(self, tenants: set[str], cut_us: int) -> list[tuple[Counter, Unseeded]]:
         """Every counter of these tenants that the ledger knows usage for."""

@@ -1,6 +1,7 @@
 """Counters as projections of the ledger: rebuilt at the start when missing, seeded when new (SEMANTICS §16, 19)."""
 
 import logging
+from collections.abc import Callable
 
 from gateway.clock import DAY_US, SECOND_US, Clock
 from gateway.counters.mmap_store import MmapCounterStore
@@ -20,13 +21,19 @@ NO_CALL = bytes(16)
 
 
 class Seeder:
-    """One per host, in the shipper. Raises ``StoreUnavailable`` when ledger or counters do not answer."""
+    """One per host, in the shipper. Raises ``StoreUnavailable`` when ledger or counters do not answer.
 
-    def __init__(self, counters: MmapCounterStore, store: Store, feed: StateFeed, clock: Clock) -> None:
+    ``caught_up`` tells when the shipper last stood at the spool's end.
+    """
+
+    def __init__(
+        self, counters: MmapCounterStore, store: Store, feed: StateFeed, clock: Clock, caught_up: Callable[[], int]
+    ) -> None:
         self._counters = counters
         self._ledger = store.ledger
         self._feed = feed
         self._clock = clock
+        self._caught_up = caught_up
 
     @property
     def is_fresh(self) -> bool:
@@ -50,13 +57,14 @@ class Seeder:
     async def turn(self, *, wait: bool = True) -> int:
         """Add the ledger's sums to the counters that wait for them; returns how many got theirs.
 
-        A counter waits until every call from before its creation is in the ledger, five seconds at most.
+        A counter waits until every call from before its creation is in the ledger; for one that is still open it
+        waits five seconds at most, for records that wait in the spool as long as they do.
         """
         notes = self._counters.unseeded()
         if not notes:
             return 0
         complete_until = await self._ledger.complete_until(PLATFORM)
-        patient_since = self._clock.now() - PATIENCE_US
+        patient_since = self._caught_up() - PATIENCE_US
         seeded = 0
         for note in notes:
             if wait and note.created_us > complete_until and note.created_us > patient_since:

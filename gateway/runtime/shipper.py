@@ -28,7 +28,7 @@ from gateway.spool.reader import SpoolReader
 from gateway.spool.recovery import recover_all
 from gateway.spool.tables import list_tables, oldest_open_us
 from gateway.storage.ports import PLATFORM
-from gateway.storage.store import Store, open_store
+from gateway.storage.store import Store, bring_up, store_at
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ SEED_INTERVAL = 0.5
 RECOVER_INTERVAL = 5.0
 PUBLISH_INTERVAL = 0.5
 RETRY_STORE = 1.0
+STORE_PATIENCE = 2.0
+
+AnySeeder = Seeder | RedisSeeder
 
 
 class ShipperProcess:
@@ -50,68 +53,97 @@ class ShipperProcess:
         snapshot = self._feed.snapshot
         self._counters = counting.open_desk(snapshot, self._clock)
         self._hosts = 1
+        self._store_is_down = asyncio.Event()
 
     async def run(self) -> None:
         """Recover, then ship until told to stop; the last pass ships what the workers left."""
         stop = stop_event(self._spec)
         self._recover()
-        store = await self._open_store(stop)
-        if store is None:
-            return
+        snapshot = self._feed.snapshot
+        store = store_at(snapshot.store_url, snapshot.folder)
         keeper = StateKeeper(store, self._feed, StatePublisher(self._spec.data), self._clock)
         shipper = self._make_shipper(store)
-        seeder = self._make_seeder(store)
-        await self._start(keeper, shipper, seeder)
+        seeder = self._make_seeder(store, shipper)
         tasks = [
-            asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
-            asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
-            asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
         ]
-        say_ready(self._spec)
-        await shipper.run(stop)
+        if await self._begin(stop, store, keeper, shipper, seeder):
+            tasks += [
+                asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
+                asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
+                asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
+            ]
+            await shipper.run(stop)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await store.close()
         self._counters.close()
 
-    async def _start(self, keeper: StateKeeper, shipper: Shipper, seeder: Seeder | RedisSeeder) -> None:
-        """What must be true before the workers accept; a store that fails here is tried again by the tasks."""
+    async def _begin(
+        self, stop: asyncio.Event, store: Store, keeper: StateKeeper, shipper: Shipper, seeder: AnySeeder
+    ) -> bool:
+        """What should be true before the workers accept; False when told to stop first.
+
+        A store that does not answer delays them only where there is nothing to judge calls by: no state yet, or no
+        counters.
+        """
+        beginning = asyncio.create_task(self._take_over(stop, store, keeper, shipper, seeder), name="beginning")
+        shared = isinstance(self._counters, RedisDesk)
+        if self._feed.has_state and (shared or not seeder.is_fresh):
+            down = asyncio.create_task(self._store_is_down.wait(), name="store down")
+            await asyncio.wait({beginning, down}, timeout=STORE_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            down.cancel()
+            if not beginning.done():
+                say_ready(self._spec)
+                return await beginning
+        begun = await beginning
+        say_ready(self._spec)
+        return begun
+
+    async def _take_over(
+        self, stop: asyncio.Event, store: Store, keeper: StateKeeper, shipper: Shipper, seeder: AnySeeder
+    ) -> bool:
+        """Open the store and bring state and counters up to it; what fails later is tried again by the tasks."""
+        if not await self._open(store, shipper, stop):
+            return False
         try:
             await keeper.start()
-            while await shipper.ship_once():
-                pass
-            if isinstance(seeder, RedisSeeder):
-                await seeder.turn(wait=False)
-            elif seeder.is_fresh:
+            # Counters that are there need no sums: records that wait in the spool, an hour's perhaps, delay nobody.
+            if seeder.is_fresh:
+                while await shipper.ship_once():
+                    pass
                 await seeder.rebuild()
         except StoreUnavailable as error:
             logger.error("the store does not answer at the start", extra={"reason": str(error)})
+        return True
 
-    def _make_seeder(self, store: Store) -> Seeder | RedisSeeder:
+    def _make_seeder(self, store: Store, shipper: Shipper) -> AnySeeder:
         if isinstance(self._counters, RedisDesk):
             notes = counting.seeding_notes(self._spec.data)
-            return RedisSeeder(self._counters, store, self._feed, self._clock, notes)
-        return Seeder(self._counters, store, self._feed, self._clock)
+            return RedisSeeder(self._counters, store, self._feed, self._clock, notes, shipper.caught_up)
+        return Seeder(self._counters, store, self._feed, self._clock, shipper.caught_up)
 
-    async def _seed(self, seeder: Seeder | RedisSeeder) -> None:
+    async def _seed(self, seeder: AnySeeder) -> None:
         try:
             await seeder.turn()
         except StoreUnavailable as error:
             logger.warning("counters wait for the ledger's sums", extra={"reason": str(error)})
 
-    async def _open_store(self, stop: asyncio.Event) -> Store | None:
-        """The store, however long it takes to come back; None when told to stop first."""
+    async def _open(self, store: Store, shipper: Shipper, stop: asyncio.Event) -> bool:
+        """Open the store, however long it takes to come back; False when told to stop first."""
         snapshot = self._feed.snapshot
         while not stop.is_set():
             try:
-                return await open_store(snapshot.store_url, snapshot.folder)
+                await bring_up(store, snapshot.store_url, snapshot.folder)
+                return True
             except StoreUnavailable as error:
-                logger.error("the store does not answer; records wait in the spool", extra={"reason": str(error)})
-                await asyncio.sleep(RETRY_STORE)
-        return None
+                shipper.failed(error)
+                self._store_is_down.set()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RETRY_STORE)
+        return False
 
     def _make_shipper(self, store: Store) -> Shipper:
         data = self._spec.data

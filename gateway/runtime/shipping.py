@@ -68,12 +68,13 @@ class ShippingState:
     """How the shipper is doing, for metrics and readiness. ``failing_since_us`` is 0 while the store answers.
 
     ``behind``: the last pass left entries that were in the spool already. ``lost``: entries that the spool could not
-    give, since this shipper started.
+    give, since this shipper started. ``caught_up_us``: when a pass last left nothing.
     """
 
     shipped: int = 0
     lost: int = 0
     behind: bool = False
+    caught_up_us: int = 0
     complete_until_us: int = 0
     failing_since_us: int = 0
     error: str = ""
@@ -127,7 +128,7 @@ class Shipper:
             try:
                 await self.ship_once()
             except StoreUnavailable as error:
-                self._failed(error)
+                self.failed(error)
                 await _pause(stop, BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
                 continue
@@ -139,6 +140,10 @@ class Shipper:
                 await _pause(stop, POLL_S)
         with contextlib.suppress(StoreUnavailable):  # the next start ships it
             await self.ship_once()
+
+    def caught_up(self) -> int:
+        """When everything that was in the spool was last in the ledger."""
+        return self.state.caught_up_us
 
     async def ship_once(self) -> int:
         """One pass over all incarnations, to the end of each unless it is far behind; returns the entries shipped.
@@ -159,6 +164,7 @@ class Shipper:
         self.state.shipped += shipped
         self.state.behind = not caught_up
         if caught_up:
+            self.state.caught_up_us = now_us
             await self._mark(complete_us, now_us)
         await self._discard(now_us)
         return shipped
@@ -212,7 +218,8 @@ class Shipper:
         except OSError as error:
             logger.warning("old segments could not be deleted", extra={"error": str(error)})
 
-    def _failed(self, error: StoreUnavailable) -> None:
+    def failed(self, error: StoreUnavailable) -> None:
+        """Note that the store does not answer; said in the log once."""
         if not self.state.failing_since_us:
             self.state.failing_since_us = self._clock.now()
             logger.warning("the store does not answer; records wait in the spool", extra={"error": str(error)})

@@ -157,6 +157,11 @@ class StateFeed:
     def tenants(self) -> dict[str, Tenant]:
         return self.state.tenants
 
+    @property
+    def has_state(self) -> bool:
+        """Whether tenants and keys of the store were ever published here, and could be read."""
+        return self._number > 0
+
     def age_seconds(self) -> float:
         """How long ago the store last confirmed the state; 0 before it ever did."""
         alive = self._view[files.ALIVE_US]

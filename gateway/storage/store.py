@@ -23,7 +23,7 @@ class Store:
     """The repositories over one database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.tenants = Tenants(database)
         self.keys = Keys(database)
         self.changes = Changes(database)
@@ -40,27 +40,37 @@ class Store:
         """Close every connection."""
         await self.ledger.close()
         await self.changes.close()
-        await self._database.close()
+        await self.database.close()
 
 
-async def open_store(url: str, folder: Path, *, migrate: bool = True) -> Store:
-    """Open the store at ``url`` (relative paths are relative to ``folder``), upgrading its schema unless told not to.
+def store_at(url: str, folder: Path) -> Store:
+    """The store at ``url`` before anything was asked of it; ``bring_up`` comes first."""
+    return Store(open_database(url, folder))
 
-    Raises ``SchemaTooNew``, and ``SchemaTooOld`` when the schema may not be upgraded here.
+
+async def bring_up(store: Store, url: str, folder: Path, *, migrate: bool = True) -> None:
+    """See that the store has this code's schema, upgrading it unless told not to.
+
+    Raises ``StoreUnavailable``, ``SchemaTooNew``, and ``SchemaTooOld`` when the schema may not be upgraded here.
     """
     if is_missing(url, folder):
         if not migrate:
             raise SchemaTooOld(None)
         await upgrade(url, folder)
-    database = open_database(url, folder)
     try:
-        try:
-            check(await revision_of(database))
-        except SchemaTooOld:
-            if not migrate:
-                raise
-            await upgrade(url, folder)
+        check(await revision_of(store.database))
+    except SchemaTooOld:
+        if not migrate:
+            raise
+        await upgrade(url, folder)
+
+
+async def open_store(url: str, folder: Path, *, migrate: bool = True) -> Store:
+    """Open the store at ``url`` (relative paths are relative to ``folder``); raises what ``bring_up`` does."""
+    store = store_at(url, folder)
+    try:
+        await bring_up(store, url, folder, migrate=migrate)
     except BaseException:
-        await database.close()
+        await store.close()
         raise
-    return Store(database)
+    return store

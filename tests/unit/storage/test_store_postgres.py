@@ -54,7 +54,7 @@ async def test_migrations_make_what_the_queries_expect(store: Store) -> None:
         )
         return [one for one in compare_metadata(context, metadata) if "calls_by_posting" not in str(one)]
 
-    async with store._database.engine.connect() as connection:
+    async with store.database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
 
 

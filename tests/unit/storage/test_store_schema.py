@@ -34,7 +34,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def test_a_new_store_is_made_private_and_durable(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "data" / "gateway.db"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    async with store._database.read() as connection:
+    async with store.database.read() as connection:
         pragmas = {
             name: (await connection.execute(sa.text(f"PRAGMA {name}"))).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
