@@ -117,9 +117,22 @@ def _gauges(workers: list[Published], shipper: Published) -> Iterator[Metric]:
         "Age of the oldest worker's view of keys and tenants.",
         value=max((w.get("state_age_seconds", 0) for w in workers), default=0),
     )
+    yield GaugeMetricFamily(
+        "gateway_spool_bytes", "Bytes of the spool.", value=max((w.get("spool_bytes", 0) for w in workers), default=0)
+    )
+    yield GaugeMetricFamily(
+        "gateway_spool_fill_ratio",
+        "How full the spool is: at 1, calls are refused or served without a record (spool.on_error).",
+        value=max((w.get("spool_fill", 0) for w in workers), default=0),
+    )
+    yield GaugeMetricFamily(
+        "gateway_store_up", "Whether the shipper reaches the store.", value=bool(shipper) and not shipper["store_error"]
+    )
     for name, text in (
         ("ledger_lag_seconds", "Age of the oldest record that is not in the ledger."),
         ("shipped_records", "Records shipped since the shipper started."),
+        ("lost_records", "Spool entries that could not be read, since the shipper started."),
+        ("hosts", "Hosts that shipped into the store in the last minute."),
     ):
         yield GaugeMetricFamily(f"gateway_{name}", text, value=shipper.get(name, 0))
 

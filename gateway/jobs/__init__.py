@@ -1,1 +1,1 @@
-"""Periodic jobs of the control process. Each may run in any number of processes at once."""
+"""Periodic jobs of the control process, run by one of those that share a store; each stands being run by two."""

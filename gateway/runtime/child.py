@@ -2,12 +2,21 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+
+from gateway.errors import GatewayError
+
+logger = logging.getLogger(__name__)
+
+REFUSED = 78
+"""A child's exit code when it must not work with what it found, such as a store of a newer gateway."""
 
 
 class ChildSpec(msgspec.Struct, frozen=True):
@@ -65,3 +74,13 @@ def stop_event(spec: ChildSpec) -> asyncio.Event:
 
     loop.add_reader(spec.lifeline, lifeline_closed)
     return stop
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """End with ``REFUSED``, and one line that says why, on an error that trying again will not mend."""
+    try:
+        yield
+    except GatewayError as error:
+        logger.critical("this gateway must not go on", extra={"reason": str(error)})
+        raise SystemExit(REFUSED) from None

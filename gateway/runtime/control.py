@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from pathlib import Path
 
 import uvloop
@@ -16,30 +15,29 @@ from aiohttp import web
 from gateway.accounts.people import link_url
 from gateway.accounts.secret_file import load_secret
 from gateway.api.app import api_routes
-from gateway.api.health import Readiness, health_routes
-from gateway.api.metrics import GatewayCollector, Published, metrics_routes
+from gateway.api.health import Readiness
 from gateway.clock import SystemClock
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.counters.redis_desk import RedisDesk
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.invoicing.subscriptions import BillingDesk
-from gateway.runtime import paths
 from gateway.runtime.account_desks import account_desks
 from gateway.runtime.api_services import api_services, portal_guard
-from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
 from gateway.runtime.counting import open_desk
-from gateway.runtime.jobs import start_jobs
+from gateway.runtime.host_status import SHUTDOWN, HostStatus
+from gateway.runtime.jobs import run_all
 from gateway.runtime.limit_use import limit_reader
 from gateway.runtime.logs import configure
 from gateway.runtime.operating import compare, read_letters, target_health
 from gateway.runtime.owner_files import OwnerFiles
 from gateway.runtime.periodic import every
-from gateway.runtime.publish import read_json
-from gateway.runtime.state_feed import StateFeed
+from gateway.runtime.state_feed import StateFeed, StatePublisher
+from gateway.runtime.state_keeper import StateKeeper
 from gateway.runtime.state_wait import wait_applied
 from gateway.runtime.try_call import Trier
 from gateway.storage.ports import PLATFORM
-from gateway.storage.store import Store, open_store
+from gateway.storage.store import Store, bring_up, store_at
 from gateway.ui.app import build_ui
 from gateway.ui.bill import estimate_bill
 from gateway.ui.keys import THROTTLE
@@ -49,15 +47,8 @@ logger = logging.getLogger(__name__)
 
 FEED_INTERVAL = 0.1
 MAIL_INTERVAL = 1.0
-FRESH_SECONDS = 3.0
-SHUTDOWN = 2.0
-
-
-def published(folder: Path, pattern: str) -> list[Published]:
-    """What processes published within the last seconds; what a dead one left behind is passed over."""
-    now = time.time()
-    fresh = [path for path in sorted(folder.glob(pattern)) if now - path.stat().st_mtime < FRESH_SECONDS]
-    return [read_json(path) for path in fresh]
+STATE_INTERVAL = 0.2
+RETRY_STORE = 1.0
 
 
 class Control:
@@ -66,33 +57,65 @@ class Control:
     def __init__(self, spec: ChildSpec) -> None:
         self._spec = spec
         self._feed = StateFeed(spec.data)
-        self._run = paths.run(spec.data)
+        self._status = HostStatus(spec.data, self._feed)
 
     async def run(self) -> None:
         """Serve until told to stop."""
         stop = stop_event(self._spec)
         self._feed.load()
         snapshot = self._feed.snapshot
-        store = await open_store(snapshot.store_url, snapshot.folder)
+        store = store_at(snapshot.store_url, snapshot.folder)
         counters = open_desk(snapshot)
         app = self._application(store, counters)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
         await runner.setup()
         for descriptor in self._spec.listen:
             await web.SockSite(runner, socket.socket(fileno=os.dup(descriptor))).start()
-        polling = asyncio.create_task(every(FEED_INTERVAL, self._poll), name="state feed")
-        jobs = start_jobs(store, lambda: self._feed.snapshot, SystemClock())
-        mail = asyncio.create_task(every(MAIL_INTERVAL, self._smtp.run_once), name="mail")
-        await self._invite_first_admin()
-        say_ready(self._spec)
-        await stop.wait()
-        polling.cancel()
-        jobs.cancel()
-        mail.cancel()
-        await asyncio.gather(polling, jobs, mail, return_exceptions=True)
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        tasks = [
+            asyncio.create_task(every(FEED_INTERVAL, self._poll), name="state feed"),
+            asyncio.create_task(every(MAIL_INTERVAL, self._smtp.run_once), name="mail"),
+            asyncio.create_task(self._work(store), name="work over the store"),
+        ]
+        ended, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, *tasks):
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
         await runner.cleanup()
         await store.close()
         counters.close()
+        for task in ended - {stopping}:
+            task.result()  # a store that this gateway cannot work with
+
+    async def _work(self, store: Store) -> None:
+        """Open the store, however long that takes, and do what goes on over it; pages say meanwhile that it is away."""
+        snapshot, waiting = self._feed.snapshot, False
+        while True:
+            try:
+                await bring_up(store, snapshot.store_url, snapshot.folder)
+                await self._invite_first_admin()
+                break
+            except StoreUnavailable as error:
+                if not waiting:
+                    logger.error("the store does not answer; pages and API wait for it", extra={"reason": str(error)})
+                    say_ready(self._spec)
+                waiting = True
+                await asyncio.sleep(RETRY_STORE)
+        if not waiting:
+            say_ready(self._spec)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_all(store, lambda: self._feed.snapshot, SystemClock(), self._spec.data))
+            if self._spec.role == "control":  # no shipper keeps the state here
+                group.create_task(self._keep_state(store))
+
+    async def _keep_state(self, store: Store) -> None:
+        keeper = StateKeeper(store, self._feed, StatePublisher(self._spec.data), SystemClock())
+
+        async def turn() -> None:
+            await store.changes.wait(PLATFORM, STATE_INTERVAL)
+            await (keeper.turn() if keeper.started else keeper.start())
+
+        await every(0, turn)
 
     def _application(self, store: Store, counters: MmapCounterStore | RedisDesk) -> web.Application:
         snapshot = self._feed.snapshot
@@ -120,7 +143,7 @@ class Control:
                 applied=self._applied,
                 letters=lambda: read_letters(self._spec.data / "mail"),
                 compare=lambda: compare(self._feed.snapshot, store, self._spec.data, counters, clock),
-                targets=lambda: target_health(self._workers()),
+                targets=lambda: target_health(self._status.workers()),
                 limit_states=limits,
                 try_call=Trier(lambda: self._feed.snapshot),
             )
@@ -132,9 +155,7 @@ class Control:
             owner_files,
         )  # fmt: skip
         app.add_routes(api_routes(api))
-        collector = GatewayCollector(self._workers, self._shipper)
-        app.add_routes(health_routes(lambda: self._readiness(store)))
-        app.add_routes(metrics_routes(collector, lambda: self._feed.snapshot.server.metrics_allow))
+        app.add_routes(self._status.routes(lambda: self._readiness(store)))
         return app
 
     def _portal_port(self) -> int | None:
@@ -155,23 +176,11 @@ class Control:
         """Wait until the local workers serve by a change, without holding up the loop."""
         return bool(await asyncio.to_thread(wait_applied, self._spec.data, sequence))
 
-    def _workers(self) -> list[Published]:
-        return published(self._run, "worker-*.json")
-
-    def _shipper(self) -> Published:
-        return next(iter(published(self._run, "shipper.json")), {})
-
     async def _poll(self) -> None:
         self._feed.poll()
 
-    def _local_readiness(self) -> list[Readiness]:
-        wanted, serving = self._feed.snapshot.server.workers, len(self._workers())
-        workers = Readiness("workers", serving >= 1, f"{serving} of {wanted} workers serve")
-        waiting = "the shipper does not run; records wait in the spool"
-        return [workers, Readiness("shipper", bool(self._shipper()), waiting)]
-
     async def _readiness(self, store: Store) -> list[Readiness]:
-        checks = [] if self._spec.role == "control" else self._local_readiness()
+        checks = [] if self._spec.role == "control" else self._status.readiness()
         try:
             await store.ledger.posting_sequence(PLATFORM)
             checks.append(Readiness("store", True))
@@ -189,7 +198,7 @@ def main() -> None:
     async def serve() -> None:
         await Control(spec).run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with refusing(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
 
 

@@ -1,7 +1,7 @@
 """How one host does: health, readiness and metrics from what its processes publish, with no store in the way.
 
-``python -m gateway.runtime.host_status SPEC``: on a host that runs ``serve --role proxy`` these are all that the control
-listener answers; elsewhere they are a part of the control process.
+``python -m gateway.runtime.host_status SPEC``: on a host that runs ``serve --role proxy`` these are all that the
+control listener answers; elsewhere they are a part of the control process.
 """
 
 import asyncio
@@ -22,12 +22,11 @@ from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import read_json
 from gateway.runtime.state_feed import StateFeed
+from gateway.spool.writer import ALARM
 
 FEED_INTERVAL = 0.5
 FRESH_SECONDS = 3.0
 SHUTDOWN = 2.0
-SPOOL_ALARM = 0.8
-"""How full the spool may be before readiness says so: well before calls are refused."""
 
 
 class HostStatus:
@@ -50,7 +49,7 @@ class HostStatus:
         return [
             Readiness("workers", len(workers) >= 1, f"{len(workers)} of {wanted} workers serve"),
             Readiness("shipper", bool(shipper), "the shipper does not run; records wait in the spool"),
-            Readiness("spool", fill < SPOOL_ALARM, f"the spool is {fill:.0%} full; full, it refuses calls or loses them"),
+            Readiness("spool", fill < ALARM, f"the spool is {fill:.0%} full"),
         ]
 
     def shipping(self) -> Readiness:

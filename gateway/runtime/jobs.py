@@ -1,17 +1,20 @@
-"""The jobs that the control process runs. With several control processes all run them: each job stands that."""
+"""The jobs that control processes run: of several over one store, the one that holds the lease runs them."""
 
-import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.jobs import billing
+from gateway.jobs.leader import Leader
 from gateway.jobs.scheduler import Scheduled, run_jobs
+from gateway.spool.identity import read_host_id
 from gateway.storage.store import Store
 
 
-def start_jobs(store: Store, snapshot: Callable[[], Snapshot], clock: Clock) -> asyncio.Task[None]:
-    """Start all jobs; the caller cancels the task and awaits it."""
+async def run_all(store: Store, snapshot: Callable[[], Snapshot], clock: Clock, data: Path) -> None:
+    """Run all jobs until cancelled."""
     jobs = [Scheduled(billing.BillingJob(BillingDesk(store, snapshot, clock)), billing.INTERVAL)]
-    return asyncio.create_task(run_jobs(jobs), name="jobs")
+    # A host runs one control process at a time: the next one goes on with its lease.
+    await run_jobs(jobs, Leader(store.leases, clock, read_host_id(data).hex()))

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.config.snapshot import Snapshot
-from gateway.runtime.child import ChildSpec
+from gateway.runtime.child import REFUSED, ChildSpec
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Child:
     ready_fd: int = -1
     go_fd: int = -1
     is_ready: bool = False
+    refused: bool = False
     started: float = 0.0
     start_at: float = 0.0
     backoff: float = BACKOFF_FIRST
@@ -111,7 +112,7 @@ class ProcessTable:
             if child.process is None or child.process.poll() is None:
                 continue
             code, lived = child.process.returncode, time.monotonic() - child.started
-            child.process, child.is_ready = None, False
+            child.process, child.is_ready, child.refused = None, False, code == REFUSED
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
                 child.ready_fd = -1

@@ -7,10 +7,21 @@ from pathlib import Path
 
 def write_json(path: Path, value: object) -> None:
     """Replace the file; a reader sees the old or the new whole."""
+    content = json.dumps(value).encode()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-        json.dump(value, file)
-    temporary.replace(path)
+    try:
+        _write(temporary, content)
+        temporary.replace(path)
+    except OSError:
+        # A full disk: the file that is there has blocks of its own. Who reads it half written reads nothing.
+        temporary.unlink(missing_ok=True)
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(content)
+        file.truncate()
 
 
 def read_json(path: Path) -> dict[str, object]:

@@ -14,7 +14,7 @@ from gateway.clock import MINUTE_US, SystemClock
 from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import StoreUnavailable
 from gateway.runtime import counting, paths
-from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event
+from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
@@ -38,6 +38,7 @@ RECOVER_INTERVAL = 5.0
 PUBLISH_INTERVAL = 0.5
 RETRY_STORE = 1.0
 STORE_PATIENCE = 2.0
+ALONE = "several hosts ship into this store, but counters.url is of one host: limits hold for each host alone"
 
 AnySeeder = Seeder | RedisSeeder
 
@@ -153,6 +154,7 @@ class ShipperProcess:
             self._clock,
             read_host_id(data).hex(),
             self._feed.snapshot.spool.keep_us,
+            self._feed.snapshot.spool.max_size // 2,
             oldest_open=lambda: oldest_open_us(paths.inflight(data)),
             unrecovered=lambda: list_tables(paths.inflight(data)).keys(),
         )
@@ -166,7 +168,7 @@ class ShipperProcess:
     async def _keep(self, store: Store, keeper: StateKeeper) -> None:
         """Bring changes to the workers as soon as the store tells of one, or a poll finds it (SEMANTICS §31)."""
         await store.changes.wait(PLATFORM, STATE_INTERVAL)
-        await keeper.turn()
+        await (keeper.turn() if keeper.started else keeper.start())
 
     async def _recover_again(self) -> None:
         self._recover()
@@ -187,7 +189,11 @@ class ShipperProcess:
         with contextlib.suppress(StoreUnavailable):
             seen_us = self._clock.now() - MINUTE_US
             marks = await store.ledger.hosts(PLATFORM)
-            self._hosts = max(1, sum(mark.reported_us >= seen_us for mark in marks))
+            hosts = max(1, sum(mark.reported_us >= seen_us for mark in marks))
+            if hosts > self._hosts and not isinstance(self._counters, RedisDesk):
+                # SEMANTICS §33: each host admits up to every limit by itself.
+                logger.error(ALONE, extra={"hosts": hosts})
+            self._hosts = hosts
 
     async def _publish(self, shipper: Shipper) -> None:
         state = shipper.state
@@ -214,7 +220,7 @@ def main() -> None:
     async def ship() -> None:
         await ShipperProcess(spec).run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with refusing(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ship())
 
 

@@ -24,6 +24,7 @@ POLL_S = 0.1
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 MARK_EVERY_US = SECOND_US
 DISCARD_EVERY_US = MINUTE_US
+LOOK_EVERY_US = SECOND_US
 
 
 class SpoolDamage(Protocol):
@@ -49,6 +50,7 @@ class Spool(Protocol):
     def incarnations(self) -> list[str]: ...
     def read(self, position: Position, limit: int, max_bytes: int = ...) -> list[Frame]: ...
     def take_damage(self) -> Sequence[SpoolDamage]: ...
+    def size(self) -> int: ...
     def discard(
         self, acknowledged: Mapping[str, int], keep_us: int, now_us: int, unrecovered: Collection[str] = ...
     ) -> int: ...
@@ -95,7 +97,8 @@ class Shipper:
 
     ``oldest_open`` tells when the oldest call that a worker is in the middle of began, or last made a checkpoint;
     ``unrecovered`` the incarnations whose in-flight tables are still there. ``keep_us`` is how long acknowledged
-    segments stay.
+    segments stay, unless the spool is larger than ``keep_bytes``: then the oldest go earlier, so that what is
+    shipped never takes the room of what is not.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Shipper:
         clock: Clock,
         host: str,
         keep_us: int,
+        keep_bytes: int,
         oldest_open: Callable[[], int | None] = no_open_call,
         unrecovered: Callable[[], Collection[str]] = no_table,
     ) -> None:
@@ -114,6 +118,7 @@ class Shipper:
         self._clock = clock
         self._host = host
         self._keep_us = keep_us
+        self._keep_bytes = keep_bytes
         self._oldest_open = oldest_open
         self._unrecovered = unrecovered
         self._cursors: dict[str, int] | None = None
@@ -206,15 +211,20 @@ class Shipper:
         self._mark_next_us = self._clock.monotonic() + MARK_EVERY_US
 
     async def _discard(self, now_us: int) -> None:
-        if self._clock.monotonic() - self._discarded_us < DISCARD_EVERY_US:
+        since_us = self._clock.monotonic() - self._discarded_us
+        if since_us < LOOK_EVERY_US or (since_us < DISCARD_EVERY_US and self._spool.size() <= self._keep_bytes):
             return
         self._discarded_us = self._clock.monotonic()
         # Asked again: a ledger restored from a backup stands further back, and needs what would be deleted.
         self._cursors = await self._ledger.cursors(PLATFORM)
         for damage in self._spool.take_damage():  # a header alone, or a segment of a newer format: nothing is lost
             logger.warning("the spool is damaged", extra={"damage": str(damage)})
+        keep_us, unrecovered = self._keep_us, self._unrecovered()
         try:
-            self._spool.discard(self._cursors, self._keep_us, now_us, self._unrecovered())
+            self._spool.discard(self._cursors, keep_us, now_us, unrecovered)
+            while keep_us and self._spool.size() > self._keep_bytes:
+                keep_us = keep_us // 2 if keep_us > SECOND_US else 0
+                self._spool.discard(self._cursors, keep_us, now_us, unrecovered)
         except OSError as error:
             logger.warning("old segments could not be deleted", extra={"error": str(error)})
 

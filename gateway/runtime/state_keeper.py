@@ -22,11 +22,13 @@ class StateKeeper:
         self._publisher = publisher
         self._clock = clock
         self._synced: Snapshot | None = None
+        self.started = False
 
     async def start(self) -> None:
         """Take the configuration's tenants and keys into the store, then publish everything."""
         await self._sync()
         await self._publish_all()
+        self.started = True
 
     async def turn(self) -> bool:
         """Bring one round of changes to the workers; True when there was one."""

@@ -27,6 +27,7 @@ TICK = 0.25
 SHIPPER_WAIT = 20.0
 WORKERS_WAIT = 2.0
 DRAIN = 30.0
+EXIT_REFUSED = 2
 ReadyCallback = Callable[[Snapshot], None]
 
 
@@ -52,9 +53,11 @@ class Supervisor:
         self._on_ready = on_ready
         self._log_level = log_level
         self._stopping = False
+        self._announced = False
+        self._code = 0
 
     def run(self) -> int:
-        """Serve; returns the exit code after the drain."""
+        """Serve; returns the exit code after the drain: 2 when the store is one that this gateway must not use."""
         snapshot = self._reloader.load()
         refuse_unserved(snapshot, self._role)
         data_dir.prepare(snapshot.data_dir)
@@ -69,7 +72,7 @@ class Supervisor:
             table.close()
         finally:
             lock.release()
-        return 0
+        return self._code
 
     def _serve(
         self,
@@ -85,7 +88,8 @@ class Supervisor:
             Child(f"worker-{slot}", "gateway.runtime.worker", slot, (listener,))
             for slot, listener in enumerate(data_sockets)
         ]
-        control = [Child("control", "gateway.runtime.control", 0, tuple(control_sockets))] if control_sockets else []
+        pages = "gateway.runtime.host_status" if self._role == "proxy" else "gateway.runtime.control"
+        control = [Child("control", pages, 0, tuple(control_sockets))]
         for child in shipper:
             table.start(child)
         for child in workers:
@@ -96,11 +100,10 @@ class Supervisor:
         self._wait(table, workers, WORKERS_WAIT, wakeup)
         for child in control:
             table.start(child)
-        announced = False
         while not self._stopping:
             self._turn(table, wakeup)
-            if not announced and all(child.is_ready for child in table.children):
-                announced = True
+            if not self._announced and all(child.is_ready for child in table.children):
+                self._announced = True
                 if self._on_ready is not None:
                     self._on_ready(snapshot)
                 server = snapshot.server
@@ -114,11 +117,11 @@ class Supervisor:
         logger.info("stopped")
 
     def _listen(self, snapshot: Snapshot) -> tuple[list[socket.socket], list[socket.socket]]:
-        """The sockets of the role's workers and of its control process."""
+        """The sockets of the role's workers and of its control process; on a proxy host that tells how it does."""
         server = snapshot.server
         data_sockets = [] if self._role == "control" else sockets.listen_for_workers(server.listen, server.workers)
-        control_sockets = [] if self._role == "proxy" else [sockets.listen(server.control)]
-        if control_sockets and server.portal is not None:
+        control_sockets = [sockets.listen(server.control)]
+        if server.portal is not None and self._role != "proxy":
             control_sockets.append(sockets.listen(server.portal))
         return data_sockets, control_sockets
 
@@ -131,6 +134,8 @@ class Supervisor:
     def _turn(self, table: ProcessTable, wakeup: int) -> None:
         table.wait_events(TICK, wakeup)
         table.reap()
+        if not self._announced and any(child.refused for child in table.children):
+            self._code, self._stopping = EXIT_REFUSED, True  # later, the others serve on: records wait in the spool
         if not self._stopping:
             table.restart_due()
 

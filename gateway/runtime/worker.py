@@ -74,6 +74,7 @@ class Worker:
             max_size=snapshot.spool.max_size,
             clock=clock,
             tally=self.inflight.tally,
+            workers=snapshot.server.workers,
         )
         self.metrics = Metrics()
         self.server = ProxyServer(
@@ -151,7 +152,14 @@ class Worker:
 
     async def _publish_metrics(self) -> None:
         path = paths.run(self._spec.data) / f"worker-{self._spec.slot}.json"
-        write_json(path, {"pid": os.getpid(), "state_age_seconds": self._feed.age_seconds()} | self.metrics.as_dict())
+        own = {
+            "pid": os.getpid(),
+            "state_age_seconds": self._feed.age_seconds(),
+            "spool_bytes": self.spool.spool_bytes,
+            "spool_fill": self.spool.fill(),
+            "spool_refuses": not self.spool.has_room(),
+        }
+        write_json(path, own | self.metrics.as_dict())
 
 
 def main() -> None:

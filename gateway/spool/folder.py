@@ -1,5 +1,6 @@
 """What lies in the spool directory: incarnations, their segments, and the segments' headers."""
 
+import os
 from pathlib import Path
 
 from gateway.spool.segment import HEADER_SIZE, Header, segment_number, unpack_header
@@ -32,3 +33,14 @@ def read_header(path: Path) -> Header | None:
             return unpack_header(file.read(HEADER_SIZE) or b"")
     except FileNotFoundError:
         return None
+
+
+def total_size(directory: Path) -> int:
+    """Bytes of all files of all incarnations; what vanishes while it is counted counts nothing."""
+    total = 0
+    for folder in os.scandir(directory):
+        try:
+            total += sum(entry.stat().st_size for entry in os.scandir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return total

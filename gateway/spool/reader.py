@@ -8,7 +8,7 @@ from gateway.metering.ports import Frame, Position
 from gateway.spool.appender import Tail
 from gateway.spool.cursor import Cursor, Damage
 from gateway.spool.discard import discard
-from gateway.spool.folder import QUARANTINE, list_incarnations
+from gateway.spool.folder import QUARANTINE, list_incarnations, total_size
 
 READ_BYTES = 1 << 20
 
@@ -72,6 +72,10 @@ class SpoolReader:
         if cursor.blocked:
             raise GatewayError(f"spool {incarnation} was written by a newer gateway; upgrade this one")
         return Tail(cursor.number, cursor.offset, cursor.sequence)
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return total_size(self._directory) if self._directory.is_dir() else 0
 
     def take_damage(self) -> list[Damage]:
         """The damage met since this was last asked. A reader that starts over meets it again."""

@@ -16,6 +16,7 @@ from gateway.metering.record import SpoolEntry, encode
 from gateway.spool.appender import Appender
 from gateway.spool.files import open_locked_directory, sync_directory
 from gateway.spool.fitting import encode_within
+from gateway.spool.folder import total_size
 from gateway.spool.segment import ALIGNMENT, HEADER_SIZE, MAX_FRAME, MAX_PAYLOAD, SEGMENT_SIZE
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 UPKEEP_SECONDS = 1.0
 MIN_SEGMENT = HEADER_SIZE + 4 * MAX_FRAME
 _MOST_CALLS = 4096
+ALARM = 0.8
 
 
 class Tally(Protocol):
@@ -58,7 +60,7 @@ class SpoolWriter:
         # SEMANTICS §25: one record of the largest size is set aside for each call that can be in flight.
         self._set_aside = min(segment_size // 2, _MOST_CALLS * MAX_FRAME)
         self._segment_size = segment_size
-        self._failed = False
+        self._failed = self._warned = False
         self._waiters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
         self._wake = Event()
         appender.on_roll = self._wake.set
@@ -79,13 +81,15 @@ class SpoolWriter:
         clock: Clock,
         segment_size: int = SEGMENT_SIZE,
         tally: Tally | None = None,
+        workers: int = 1,
     ) -> "SpoolWriter":
         """Start a new incarnation. ``fsync`` is ``interval`` or ``always``; sizes are bytes.
 
-        Segments are made smaller where ``max_size`` would not hold four. Raises ``OSError``, and
+        Segments are made smaller where ``max_size`` would not hold eight for each of ``workers``: a worker needs
+        three even when everything is shipped. Raises ``OSError``, and
         ``FileExistsError`` for an incarnation that was there before.
         """
-        segment_size = max(MIN_SEGMENT, min(segment_size, max_size // 4)) // ALIGNMENT * ALIGNMENT
+        segment_size = max(MIN_SEGMENT, min(segment_size, max_size // (8 * workers))) // ALIGNMENT * ALIGNMENT
         folder = directory / incarnation
         if folder.exists():
             raise FileExistsError(f"{folder} is there already")
@@ -123,6 +127,13 @@ class SpoolWriter:
     def fill(self) -> float:
         """How full the spool is, 0 to 1, for the alarm before ``max_size`` is reached."""
         return self.spool_bytes / self.max_size
+
+    def _warn(self) -> None:
+        """Say so long before calls are refused, once each time that it comes to that."""
+        before, self._warned = self._warned, self.fill() >= ALARM
+        if self._warned and not before:
+            facts = {"bytes": self.spool_bytes, "max_size": self.max_size}
+            logger.error("the spool fills up: the store takes no records, or too few", extra=facts)
 
     def sync(self) -> None:
         """Make all that was appended survive a power loss. Raises ``OSError``."""
@@ -180,6 +191,7 @@ class SpoolWriter:
                 loop.call_soon_threadsafe(_answer, waiter, error)
         try:
             self.spool_bytes = total_size(self._root)
+            self._warn()
             if self.spool_bytes + self._segment_size <= self.max_size:
                 self._appender.prepare_spare()
         except OSError as failure:
@@ -193,17 +205,6 @@ def _answer(waiter: "asyncio.Future[None]", error: OSError | None) -> None:
         waiter.set_result(None)
     else:
         waiter.set_exception(error)
-
-
-def total_size(directory: Path) -> int:
-    """Bytes of all files of all incarnations; what vanishes while it is counted counts nothing."""
-    total = 0
-    for folder in os.scandir(directory):
-        try:
-            total += sum(entry.stat().st_size for entry in os.scandir(folder))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return total
 
 
 def _conforms(writer: SpoolWriter) -> UsageSpool:

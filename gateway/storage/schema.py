@@ -5,7 +5,7 @@ Times are microseconds (``_us``), ids of calls and hashes are raw bytes, units a
 
 import sqlalchemy as sa
 
-REVISION = "0006"
+REVISION = "0007"
 """The schema this code reads and writes: the newest file in ``migrations/versions``."""
 
 metadata = sa.MetaData()
@@ -294,4 +294,13 @@ refusals = sa.Table(
     sa.Column("count", Count, nullable=False),
     sa.Index("refusals_by_time", "minute_us"),
     sqlite_with_rowid=False,
+)
+
+# Who of several processes does what only one should (``jobs.leader``).
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until_us", Us, nullable=False),
 )

@@ -10,6 +10,7 @@ from gateway.storage.events import Events
 from gateway.storage.invitations import Invitations
 from gateway.storage.kept_answers import KeptAnswers
 from gateway.storage.keys import Keys
+from gateway.storage.leases import Leases
 from gateway.storage.ledger import Ledger
 from gateway.storage.location import is_missing, open_database
 from gateway.storage.migrate import SchemaTooOld, check, revision_of
@@ -35,6 +36,7 @@ class Store:
         self.invitations = Invitations(database)
         self.answers = KeptAnswers(database)
         self.events = Events(database)
+        self.leases = Leases(database)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -13,6 +13,7 @@ from gateway.storage.events import Events
 from gateway.storage.invitations import Invitations
 from gateway.storage.kept_answers import KeptAnswers
 from gateway.storage.keys import Keys
+from gateway.storage.leases import Leases
 from gateway.storage.ledger import Ledger
 from gateway.storage.people import People
 from gateway.storage.ports import Scope
@@ -20,7 +21,9 @@ from gateway.storage.store import Store
 from gateway.storage.tenants import Tenants
 from gateway.storage.tokens import Tokens
 
-REPOSITORIES = (Tenants, Keys, Changes, People, Audit, Ledger, Billing, Tokens, Invitations, KeptAnswers, Events)
+REPOSITORIES = (
+    Tenants, Keys, Changes, People, Audit, Ledger, Billing, Tokens, Invitations, KeptAnswers, Events, Leases,
+)  # fmt: skip
 
 # The shipper's own: a batch holds all tenants, and each row carries its tenant.
 UNSCOPED = {"post", "skip", "close"}

@@ -22,6 +22,7 @@ from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.store import Store, open_store
 
 KEEP_US = 10 * SECOND_US
+KEEP_BYTES = 1 << 30
 
 
 class MemorySpool:
@@ -31,6 +32,7 @@ class MemorySpool:
         self.frames: dict[str, list[Frame]] = {}
         self.lost: set[tuple[str, int]] = set()
         self.discards: list[tuple[dict[str, int], int, int]] = []
+        self.sizes: list[int] = []
 
     def append(self, incarnation: str, count: int) -> None:
         spool = self.frames.setdefault(incarnation, [])
@@ -46,6 +48,9 @@ class MemorySpool:
 
     def take_damage(self) -> list[Damage]:
         return []
+
+    def size(self) -> int:
+        return self.sizes.pop(0) if self.sizes else 0
 
     def discard(self, acknowledged, keep_us: int, now_us: int, unrecovered=()) -> int:  # type: ignore[no-untyped-def]
         self.discards.append((dict(acknowledged), keep_us, now_us))
@@ -102,9 +107,9 @@ async def test_everything_is_shipped_once_and_a_new_shipper_goes_on(store: Store
     spool = MemorySpool()
     spool.append("a", 12)
     spool.append("b", 3)
-    assert await drain(Shipper(spool, store.ledger, clock, "h", KEEP_US)) == 15
+    assert await drain(Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)) == 15
     spool.append("a", 2)
-    assert await drain(Shipper(spool, store.ledger, clock, "h", KEEP_US)) == 2
+    assert await drain(Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)) == 2
     assert await store.ledger.cursors(PLATFORM) == {"a": 14, "b": 3}
     assert await store.ledger.count_calls(PLATFORM) == 17
 
@@ -113,7 +118,7 @@ async def test_large_backlogs_go_in_batches(store: Store, clock: ManualClock, mo
     monkeypatch.setattr(shipping, "BATCH_FRAMES", 10)
     spool = MemorySpool()
     spool.append("a", 25)
-    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US)
+    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)
     assert await shipper.ship_once() == 10
     assert shipper.state.behind
     assert await store.ledger.complete_until(PLATFORM) == 0  # behind: nothing is said to be complete
@@ -125,7 +130,7 @@ async def test_what_the_spool_lost_is_a_difference_and_not_the_end(store: Store,
     spool = MemorySpool()
     spool.append("a", 10)
     spool.lost = {("a", 1), ("a", 5), ("a", 6)}
-    await drain(Shipper(spool, store.ledger, clock, "h", KEEP_US))
+    await drain(Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES))
     held = [(one.first, one.last) for one in await store.ledger.quarantined(PLATFORM)]
     assert held == [(1, 1), (5, 6)]
     assert await store.ledger.count_calls(PLATFORM) == 7
@@ -134,7 +139,7 @@ async def test_what_the_spool_lost_is_a_difference_and_not_the_end(store: Store,
 async def test_a_restored_ledger_is_shipped_again(tmp_path: Path, store: Store, clock: ManualClock) -> None:
     spool = MemorySpool()
     spool.append("a", 6)
-    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US)
+    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)
     await drain(shipper)
     older = await open_store("sqlite:///older.db", tmp_path)
     await older.ledger.post("a", spool.frames["a"][:2])
@@ -152,7 +157,7 @@ async def test_the_store_may_be_away(store: Store, clock: ManualClock, monkeypat
     spool, stop = MemorySpool(), asyncio.Event()
     spool.append("a", 4)
     failing = FailingLedger(store.ledger, 5)
-    shipper = Shipper(spool, failing, clock, "h", KEEP_US)
+    shipper = Shipper(spool, failing, clock, "h", KEEP_US, KEEP_BYTES)
     running = asyncio.create_task(shipper.run(stop))
     while shipper.state.shipped < 4:  # noqa: ASYNC110 - the shipper has no event to wait for
         await asyncio.sleep(0)
@@ -165,7 +170,7 @@ async def test_the_store_may_be_away(store: Store, clock: ManualClock, monkeypat
 
 async def test_the_watermark_waits_for_open_calls_and_never_goes_back(store: Store, clock: ManualClock) -> None:
     open_since: list[int | None] = [T0 + 5]
-    shipper = Shipper(MemorySpool(), store.ledger, clock, "h", KEEP_US, oldest_open=lambda: open_since[0])
+    shipper = Shipper(MemorySpool(), store.ledger, clock, "h", KEEP_US, KEEP_BYTES, oldest_open=lambda: open_since[0])
     await shipper.ship_once()
     assert await store.ledger.complete_until(PLATFORM) == T0 + 5
     open_since[0] = None
@@ -182,13 +187,27 @@ async def test_the_watermark_waits_for_open_calls_and_never_goes_back(store: Sto
 async def test_acknowledged_segments_are_offered_for_deletion_once_a_minute(store: Store, clock: ManualClock) -> None:
     spool = MemorySpool()
     spool.append("a", 3)
-    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US)
+    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)
     await shipper.ship_once()
     assert spool.discards == []
     clock.advance(61 * SECOND_US)
     await shipper.ship_once()
     await shipper.ship_once()
     assert spool.discards == [({"a": 3}, KEEP_US, clock.now())]
+
+
+async def test_a_spool_that_grows_large_keeps_what_is_shipped_for_less_long(store: Store, clock: ManualClock) -> None:
+    spool = MemorySpool()
+    spool.append("a", 3)
+    shipper = Shipper(spool, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)
+    spool.sizes = [KEEP_BYTES + 1] * 3 + [KEEP_BYTES]
+    clock.advance(2 * SECOND_US)
+    await shipper.ship_once()
+    assert [keep_us for _, keep_us, _ in spool.discards] == [KEEP_US, KEEP_US // 2, KEEP_US // 4]
+    spool.sizes, spool.discards = [KEEP_BYTES + 1] * 100, []
+    clock.advance(2 * SECOND_US)
+    await shipper.ship_once()
+    assert spool.discards[-1][1] == 0  # however short: and then that is all
 
 
 def test_unbroken() -> None:
@@ -212,7 +231,7 @@ async def test_a_flipped_bit_is_quarantined_with_its_reason_and_told(
     content[HEADER_SIZE + 5 * size + size // 2] ^= 4
     segment.write_bytes(content)
     reader = SpoolReader(spool)
-    shipper = Shipper(reader, store.ledger, clock, "h", KEEP_US)
+    shipper = Shipper(reader, store.ledger, clock, "h", KEEP_US, KEEP_BYTES)
     await drain(shipper)
     reader.close()
     (held,) = await store.ledger.quarantined(PLATFORM)

@@ -112,7 +112,7 @@ async def test_coarse_sums_are_made_from_what_is_there(store: Store, tmp_path: P
     await store.ledger.post("a", frames(varied(random.Random(4), 300), "a"))
     await store.close()
     with sqlite3.connect(tmp_path / "data" / "gateway.db") as connection:
-        for table in ("rollup_sums", "rollup_unit_sums"):
+        for table in ("rollup_sums", "rollup_unit_sums", "leases"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("UPDATE alembic_version SET version_num = '0005'")
     again = await open_store(URL, tmp_path)
