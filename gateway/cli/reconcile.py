@@ -70,6 +70,7 @@ def report_json(report: "Report") -> dict[str, object]:
     known = rfc3339(report.complete_until_us) if report.complete_until_us else None
     return {"difference": report.difference, "complete_until": known} | {
         "unshipped": report.unshipped,
+        "silent_hosts": [{"host": one.host, "reported": rfc3339(one.reported_us)} for one in report.silent],
         "checks": [asdict(check) for check in report.checks],
     }
 
@@ -87,5 +88,7 @@ def _print(report: "Report") -> None:
         say(f"{one.where}: expected {one.expected:,}, found {one.found:,}")
     if len(found) > SHOWN:
         say(f"and {len(found) - SHOWN:,} more")
+    for host in report.silent:
+        say(f"host {host.host} (its data_dir/host_id) is silent since {rfc3339(host.reported_us)}")
     known = rfc3339(report.complete_until_us) if report.complete_until_us else "never: nothing was shipped yet"
     say(f"difference {report.difference:,}; complete until {known}; {report.unshipped:,} entries wait in the spool")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.clock import SECOND_US
+from gateway.clock import MINUTE_US, SECOND_US
 from gateway.config.snapshot import Snapshot
 from gateway.counters.entry import Entry
 from gateway.counters.mmap_store import MmapCounterStore
@@ -24,6 +24,7 @@ from gateway.spool.reader import SpoolReader
 from gateway.spool.tables import appended_counts
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store
+from gateway.storage.values import HostMark
 from gateway.tenants.model import Key
 
 PATIENCE_S = 5.0
@@ -52,11 +53,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All comparisons, at the instant before which the ledger is complete (0: nothing was ever shipped)."""
+    """All comparisons, at the instant before which the ledger is complete (0: nothing was ever shipped).
+
+    ``silent`` are the hosts that hold this instant back: the others have reported since, for a minute and more.
+    """
 
     complete_until_us: int
     unshipped: int
     checks: tuple[Check, ...]
+    silent: tuple[HostMark, ...] = ()
 
     @property
     def difference(self) -> int:
@@ -89,7 +94,9 @@ class Reconciliation:
             checks.append(await self._check_counters(self._counters))
         cursors = await ledger.cursors(PLATFORM)
         unshipped = sum(1 for _ in unshipped_frames(self._spool, cursors))
-        return Report(await ledger.complete_until(PLATFORM), unshipped, tuple(checks))
+        marks = await ledger.hosts(PLATFORM)
+        until_us = min((mark.complete_until_us for mark in marks), default=0)
+        return Report(until_us, unshipped, tuple(checks), silent_hosts(marks))
 
     async def _frames(self) -> Check:
         """Sequences 1…n are in the ledger, in quarantine or waiting; n is what the worker counted."""
@@ -204,6 +211,12 @@ class Reconciliation:
         return await self._store.ledger.quota_sums(
             PLATFORM, scope.tenant, limit.meter, start_us, end_us, scope.key or None, routes
         )
+
+
+def silent_hosts(marks: Sequence[HostMark]) -> tuple[HostMark, ...]:
+    """Those that have not reported for a minute in which another one did."""
+    newest_us = max((mark.reported_us for mark in marks), default=0)
+    return tuple(mark for mark in marks if mark.reported_us < newest_us - MINUTE_US)
 
 
 def _entries(
