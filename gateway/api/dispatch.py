@@ -20,16 +20,18 @@ from gateway.api.reading import parse_body, parse_query, read_body
 from gateway.api.routing import Routes
 from gateway.api.services import ApiServices
 from gateway.billing.invoice import InvoiceTransitionError
+from gateway.billing.payment import PaymentTransitionError
 from gateway.billing.subscription import TransitionError
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.invoicing.changing import ManagedByConfig
 from gateway.invoicing.office import InvoiceError, NotFound
+from gateway.payments.ports import ProviderError
 from gateway.storage.billing_rows import Moved
 from gateway.storage.engine import Conflict
 from gateway.storage.values import BadCursor
 
 PREFIX = "/api/v1"
-BILLING_ERRORS = (InvoiceError, InvoiceTransitionError, TransitionError)
+BILLING_ERRORS = (InvoiceError, InvoiceTransitionError, PaymentTransitionError, ProviderError, TransitionError)
 """What the desk of billing refuses: what was asked cannot be in the present state."""
 PORTAL = web.RequestKey("portal_listener", bool)
 """Set on requests that came in by ``server.portal``."""

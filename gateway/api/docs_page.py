@@ -11,7 +11,9 @@ INTRO = """\
 <p>Log in, or make a personal token, and send it as <code>Authorization: Bearer …</code>. Amounts are texts with their
 currency, times are RFC 3339 in UTC, periods are half-open. Lists have <code>data</code> and <code>next</code>: pass
 <code>next</code> as <code>after</code>. Errors are <code>application/problem+json</code> with a stable
-<code>code</code>. The same POST with the same <code>Idempotency-Key</code> is done once.</p>
+<code>code</code>. The same POST with the same <code>Idempotency-Key</code> is done once. A GET takes
+<code>If-None-Match</code>, a change <code>If-Match</code>; the platform's people name a tenant in
+<code>X-Tenant-Id</code>.</p>
 <pre><code>B=%s/api/v1
 T=$(curl -s $B/auth/login -H 'Content-Type: application/json' \\
   -d '{"email": "you@example.com", "password": "…"}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
@@ -20,8 +22,12 @@ curl -s $B/usage -H "Authorization: Bearer $T"</code></pre>
 <p>The whole as <a href="/api/v1/openapi.json">OpenAPI 3.1</a>.</p>"""
 
 
-EVERYWHERE = ("malformed", "rate_limited", "internal", "unavailable")
-"""Codes that any operation may answer."""
+EVERYWHERE = (
+    "malformed", "rate_limited", "internal", "unavailable", "unauthenticated", "insufficient_scope", "invalid",
+    "tenant_header_forbidden", "tenant_required", "too_large", "unsupported_media_type", "precondition_failed",
+    "idempotency_in_progress", "idempotency_mismatch",
+)  # fmt: skip
+"""Codes that follow from what every request has: a credential, headers, a body."""
 
 
 def docs_page(document: dict[str, Any]) -> str:
@@ -55,6 +61,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     rows = [
         (escape(one["name"]), escape(one["in"]), _kind(one["schema"]) + (" · needed" if one["required"] else ""))
         for one in operation["parameters"]
+        if one["in"] != "header"
     ]
     parameters = _table(("Parameter", "In", ""), rows) if rows else ""
     body = operation.get("requestBody", {}).get("content", {})
@@ -81,7 +88,7 @@ def _answer(status: str, response: dict[str, Any]) -> str:
 
 def _codes() -> str:
     rows = [(str(status), f"<code>{code}</code>", escape(text)) for code, (status, text) in CODES.items()]
-    everywhere = f"Every operation may answer {', '.join(EVERYWHERE)}; the others are named with it."
+    everywhere = f"Every request may be answered {', '.join(EVERYWHERE)}; the others are named with the operation."
     table = _table(("Status", "Code", ""), rows)
     return f'<section id="codes"><h2>Codes of refusals</h2><p>{everywhere}</p>{table}</section>'
 

@@ -1,7 +1,7 @@
 """The one table of operations. Routing, permissions, validation, OpenAPI and the documentation page come from it."""
 
 from gateway.api.operation import Operation
-from gateway.api.resources import auth, billing, calls, events, keys, people, platform, tenants, usage
+from gateway.api.resources import auth, billing, calls, events, keys, money, people, platform, tenants, usage
 
 OPERATIONS: tuple[Operation, ...] = (
     *auth.OPERATIONS,
@@ -12,5 +12,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *calls.OPERATIONS,
     *events.OPERATIONS,
     *billing.OPERATIONS,
+    *money.OPERATIONS,
     *platform.OPERATIONS,
 )

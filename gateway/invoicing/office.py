@@ -11,6 +11,8 @@ from gateway.invoicing.cycle import Context
 from gateway.invoicing.loading import living_subscription, load_accounts
 from gateway.invoicing.outcome import Fault, Outcome, no_fault, write_outcomes
 from gateway.invoicing.settings import BillingSettings
+from gateway.payments.manual import ManualPayments
+from gateway.payments.ports import PaymentProvider
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
 from gateway.storage.billing_values import InvoiceRow
@@ -29,12 +31,21 @@ class NotFound(InvoiceError):
 class Office:
     """The ground of all desks. Every method may run in several processes at once."""
 
-    def __init__(self, store: Store, snapshot: Callable[[], Snapshot], clock: Clock, fault: Fault = no_fault) -> None:
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Callable[[], Snapshot],
+        clock: Clock,
+        fault: Fault = no_fault,
+        providers: Sequence[PaymentProvider] = (),
+    ) -> None:
         self.store = store
         self.billing = store.billing
         self.snapshot = snapshot
         self.clock = clock
         self.fault = fault
+        by_hand = ManualPayments(lambda: BillingSettings.of(snapshot()).seller)
+        self.providers: dict[str, PaymentProvider] = {one.name: one for one in (by_hand, *providers)}
 
     async def context(self, now_us: int | None = None) -> Context:
         """The configuration's terms and the catalog, which learns new prices here."""

@@ -9,7 +9,15 @@ from gateway.period import from_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
 from gateway.storage.billing_rows import Moved, columns_of
-from gateway.storage.billing_values import CreditRow, InvoiceRow, LineRow, PendingRow, PhaseRow, SubscriptionRow
+from gateway.storage.billing_values import (
+    CreditRow,
+    InvoiceRow,
+    LineRow,
+    PaymentRow,
+    PendingRow,
+    PhaseRow,
+    SubscriptionRow,
+)
 from gateway.storage.values import AuditEntry
 
 Fault = Callable[[str], None]
@@ -35,6 +43,7 @@ class Outcome:
     drawn: list[tuple[CreditRow, str]] = field(default_factory=list)
     claimed: list[tuple[str, str]] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    settled: list[PaymentRow] = field(default_factory=list)
     audits: list[AuditEntry] = field(default_factory=list)
     tenants: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -101,6 +110,11 @@ async def _settle(books: Books, outcome: Outcome) -> None:
         waiting = (schema.pending_items.c.id == pending, schema.pending_items.c.invoice.is_(None))
         if await books.set(PendingRow, {"invoice": invoice}, *waiting) != 1:
             raise Moved(f"{pending} was taken by another process; try again")
+    for payment in outcome.settled:
+        values = {name: getattr(payment, name) for name in ("status", "amount", "settled_us", "settled_by", "note")}
+        still = (schema.payments.c.id == payment.id, schema.payments.c.status == "pending")
+        if await books.set(PaymentRow, values, *still) != 1:
+            raise Moved(f"{payment.id} was settled by another process; try again")
     for pending in outcome.released:
         await books.set(PendingRow, {"invoice": None}, schema.pending_items.c.id == pending)
 

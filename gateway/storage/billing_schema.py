@@ -144,7 +144,7 @@ pending_items = sa.Table(
     sa.Column("invoice", sa.Text),
 )
 
-# A reference is used once for an invoice: a payment told twice is one payment.
+# A reference is used once for an invoice: a payment told twice is one payment. ``pending`` ones count for nothing yet.
 payments = sa.Table(
     "payments",
     metadata,
@@ -157,7 +157,13 @@ payments = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("at_us", Us, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default="payment"),
+    sa.Column("status", sa.Text, nullable=False, server_default="succeeded"),
+    sa.Column("settled_us", Us),
+    sa.Column("settled_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("invoice", "provider", "reference", name="payments_once"),
+    sa.Index("payments_by_status", "status", "id"),
 )
 
 # Money that a tenant may still use; ``source`` is the invoice, note or person that it came from.

@@ -122,7 +122,7 @@ class PendingRow:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """Money that came in for an invoice."""
+    """Money that came in for an invoice or was announced, or (``kind`` refund) went back. ``note``: why it did not."""
 
     id: str
     tenant: str
@@ -133,6 +133,11 @@ class PaymentRow:
     currency: str
     at_us: int
     actor: str
+    kind: str = "payment"
+    status: str = "succeeded"
+    settled_us: int | None = None
+    settled_by: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

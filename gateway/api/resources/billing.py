@@ -1,7 +1,5 @@
 """Subscriptions, invoices, payments and credit notes, by the desk that the job and the commands use too."""
 
-from decimal import Decimal
-
 from gateway.api.operation import Allowed, Call, Handler, Operation, Reply
 from gateway.api.problems import ApiError, FieldError
 from gateway.api.resources.billing_views import (
@@ -10,7 +8,6 @@ from gateway.api.resources.billing_views import (
     ChangeView,
     ComparisonList,
     ComparisonView,
-    CreditNoteRequest,
     CreditNoteView,
     Estimate,
     InvoiceDetail,
@@ -19,7 +16,6 @@ from gateway.api.resources.billing_views import (
     InvoiceView,
     LineView,
     PaymentView,
-    PayRequest,
     SubscriptionView,
     VerificationView,
     VoidRequest,
@@ -119,31 +115,14 @@ async def calculate(call: Call) -> Reply:
 
 
 async def finalize(call: Call) -> Reply:
-    row = await _invoice(call)
+    row = await invoice_of(call)
     return Reply(InvoiceView.of(await call.services.billing.finalize(row.id, call.user.id)))
 
 
-async def pay(call: Call) -> Reply:
-    given, row = call.body(PayRequest), await _invoice(call)
-    if call.user.tenant is not None:
-        # Who owes can't record that he paid; a payment provider that asks his bank comes with that capability.
-        raise ApiError("conflict", "Pay by bank transfer and name the invoice; the operator records what came in.")
-    amount = None if given.amount is None else Decimal(given.amount)
-    paid = await call.services.billing.pay(row.id, call.user.id, amount=amount, reference=given.reference)
-    return Reply(InvoiceView.of(paid))
-
-
 async def void(call: Call) -> Reply:
-    row = await _invoice(call)
+    row = await invoice_of(call)
     done = await call.services.billing.void(row.id, call.user.id, reissue=call.body(VoidRequest).reissue)
     return Reply(InvoiceView.of(done))
-
-
-async def credit_note(call: Call) -> Reply:
-    given, row = call.body(CreditNoteRequest), await _invoice(call)
-    amount = None if given.amount is None else Decimal(given.amount)
-    made = await call.services.billing.credit_note(row.id, call.user.id, given.reason, amount=amount)
-    return Reply(CreditNoteView.of(made))
 
 
 async def verify(call: Call) -> Reply:
@@ -152,7 +131,7 @@ async def verify(call: Call) -> Reply:
     return Reply(VerificationView(holds=found.holds, difference=difference, faults=list(found.faults)))
 
 
-async def _invoice(call: Call) -> InvoiceRow:
+async def invoice_of(call: Call) -> InvoiceRow:
     """The invoice within the caller's scope: the desk's own operations are the platform's."""
     row, _ = await call.services.billing.invoice(call.scope, call.params["invoice"])
     return row
@@ -166,7 +145,7 @@ def _target(given: ChangeRequest) -> Target:
 
 _SUB_READ, _SUB_WRITE = Allowed("subscription", "read"), Allowed("subscription", "write")
 _READ, _PREVIEW = Allowed("invoices", "read", "either"), Allowed("invoices", "preview")
-_WRITE, _PAY = Allowed("invoices", "write", "either"), Allowed("invoices", "pay", "either")
+_WRITE = Allowed("invoices", "write", "either")
 _STATE = ("conflict", "not_found")
 _OWNED = ("conflict", "managed_by_config", "not_found")
 
@@ -206,10 +185,6 @@ OPERATIONS = (
               _READ, verify, "billing", VerificationView, errors=_STATE),
     Operation("finalizeInvoice", "POST", "/invoices/{invoice}/finalize", "Make a draft final before its time", _WRITE,
               finalize, "billing", InvoiceView, errors=_STATE),
-    Operation("payInvoice", "POST", "/invoices/{invoice}/pay", "Record a payment", _PAY, pay, "billing", InvoiceView,
-              request=PayRequest, errors=_STATE),
     Operation("voidInvoice", "POST", "/invoices/{invoice}/void", "Take a wrong invoice back", _WRITE, void, "billing",
               InvoiceView, request=VoidRequest, errors=_STATE),
-    Operation("createCreditNote", "POST", "/invoices/{invoice}/credit-notes", "Give back a part or all of an invoice",
-              _WRITE, credit_note, "billing", CreditNoteView, 201, CreditNoteRequest, errors=_STATE),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """How subscriptions, invoices, payments and credit notes are asked for and shown."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -22,9 +22,11 @@ from gateway.billing.line import Line
 from gateway.invoicing.changing import Changing
 from gateway.invoicing.composing import Composed
 from gateway.invoicing.what_if import Comparison
-from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, PaymentRow, SubscriptionRow
+from gateway.storage.billing_values import CreditNoteRow, CreditRow, InvoiceRow, LineRow, PaymentRow, SubscriptionRow
 
 When = Literal["now", "next_invoice", "period_end"]
+PaymentStatus = Literal["pending", "succeeded", "rejected"]
+PAYMENT_STATUS: dict[str, PaymentStatus] = {one: one for one in get_args(PaymentStatus)}
 AMOUNT = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,6})?$"
 Amount = Annotated[str, Field(pattern=AMOUNT)]
 Reference = Annotated[str, Field(max_length=200), AfterValidator(lambda text: _plain(text))]
@@ -216,18 +218,59 @@ class InvoiceView(Model):
 
 
 class PaymentView(Model):
-    """Money that came in."""
+    """Money that came in, was announced (``pending``) or did not come (``rejected``); a refund went back."""
 
     id: str
+    tenant: str
+    invoice: str
+    kind: str
+    status: PaymentStatus
     amount: Money
     provider: str
     reference: str
     at: Time
+    settled_at: Time | None
+    note: str
 
     @classmethod
     def of(cls, row: PaymentRow) -> "PaymentView":
-        amount = Money.of(Decimal(row.amount), row.currency)
-        return cls(id=row.id, amount=amount, provider=row.provider, reference=row.reference, at=time_text(row.at_us))
+        return cls(
+            id=row.id, tenant=row.tenant, invoice=row.invoice, kind=row.kind, status=PAYMENT_STATUS[row.status],
+            amount=Money.of(Decimal(row.amount), row.currency), provider=row.provider, reference=row.reference,
+            at=time_text(row.at_us), settled_at=time_or_none(row.settled_us), note=row.note,
+        )  # fmt: skip
+
+
+class PaymentList(Listed[PaymentView]):
+    """Payments, newest first."""
+
+
+class PaymentQuery(PageQuery):
+    """Payments in one state."""
+
+    status: PaymentStatus | None = None
+
+
+class PaidInvoice(InvoiceView):
+    """The invoice after a payment was recorded (``succeeded``) or announced (``pending``), and how to make it then."""
+
+    status: PaymentStatus
+    payment: PaymentView | None
+    instructions: list[str]
+
+    @classmethod
+    def with_payment(cls, row: InvoiceRow, payment: PaymentRow | None, instructions: tuple[str, ...]) -> "PaidInvoice":
+        shown = None if payment is None else PaymentView.of(payment)
+        fields = {name: getattr(InvoiceView.of(row), name) for name in InvoiceView.model_fields}
+        status = shown.status if shown else "succeeded"
+        return cls(**fields, status=status, payment=shown, instructions=list(instructions))
+
+
+class SettledPayment(Model):
+    """A payment once it is settled, and its invoice."""
+
+    payment: PaymentView
+    invoice: InvoiceView
 
 
 class CreditNoteView(Model):
@@ -235,18 +278,56 @@ class CreditNoteView(Model):
 
     id: str
     number: str
+    tenant: str
     invoice: str
-    total: Money
+    subtotal: Money
     tax: Money
+    total: Money
     reason: str
     at: Time
 
     @classmethod
     def of(cls, row: CreditNoteRow) -> "CreditNoteView":
+        subtotal, tax, total = (Money.of(Decimal(one), row.currency) for one in (row.subtotal, row.tax, row.total))
         return cls(
-            id=row.id, number=row.number, invoice=row.invoice, total=Money.of(Decimal(row.total), row.currency),
-            tax=Money.of(Decimal(row.tax), row.currency), reason=row.reason, at=time_text(row.at_us),
+            id=row.id, number=row.number, tenant=row.tenant, invoice=row.invoice, subtotal=subtotal, tax=tax,
+            total=total, reason=row.reason, at=time_text(row.at_us),
         )  # fmt: skip
+
+
+class CreditNoteList(Listed[CreditNoteView]):
+    """Credit notes, newest first."""
+
+
+class CreditView(Model):
+    """Money that a tenant may still use; ``source`` says where it comes from."""
+
+    id: str
+    tenant: str
+    amount: Money
+    remaining: Money
+    source: str
+    created_at: Time
+
+    @classmethod
+    def of(cls, row: CreditRow) -> "CreditView":
+        amount, left = (Money.of(Decimal(one), row.currency) for one in (row.amount, row.remaining))
+        return cls(
+            id=row.id, tenant=row.tenant, amount=amount, remaining=left, source=row.source,
+            created_at=time_text(row.created_us),
+        )  # fmt: skip
+
+
+class CreditList(Listed[CreditView]):
+    """All credits of a tenant, oldest first."""
+
+
+class CreditRequest(Model):
+    """Credit to be given, and why."""
+
+    amount: Amount
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    reason: Name
 
 
 class InvoiceDetail(Model):
@@ -269,17 +350,40 @@ class InvoiceQuery(PageQuery):
 
 
 class PayRequest(Model):
-    """Money that came in: all that is owed (null), or a part. The same ``reference`` twice is one payment."""
+    """All that is owed (null), or a part. The same ``reference`` twice is one payment.
+
+    From the operator: money that came in; with ``credit_excess`` what is beyond the debt becomes credit. From who owes:
+    an announcement.
+    """
 
     amount: Amount | None = None
     reference: Reference = ""
+    credit_excess: bool = False
+
+
+class ConfirmRequest(Model):
+    """What really came in, where it differs from what was announced."""
+
+    amount: Amount | None = None
+    credit_excess: bool = False
+
+
+class RejectRequest(Model):
+    """Why; who announced it reads that."""
+
+    reason: Reference = ""
 
 
 class CreditNoteRequest(Model):
-    """How much to give back, tax included (null: all that is left), and why."""
+    """How much to give back, tax included (null: all that is left), and why.
+
+    What was paid already becomes credit, or with ``refund`` goes back; ``reference`` is that of the transfer.
+    """
 
     amount: Amount | None = None
     reason: Name
+    refund: bool = False
+    reference: Reference = ""
 
 
 class VoidRequest(Model):

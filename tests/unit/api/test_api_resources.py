@@ -153,10 +153,25 @@ async def test_billing_from_subscription_to_credit_note(world: ApiWorld) -> None
     assert (await world.ask("GET", path, token=owner))[1]["lines"]
     assert (await world.ask("GET", f"{path}/verification", token=owner))[1]["holds"] is True
     assert (await world.ask("GET", path, token=await world.enter("owner", "globex")))[0] == 404
-    assert (await world.ask("POST", f"{path}/pay", {}, owner))[1]["code"] == "conflict"
+    _, announced, _ = await world.ask("POST", f"{path}/pay", {"amount": "1", "reference": "bank 7"}, owner)
+    assert (announced["status"], announced["payment"]["status"], announced["state"]) == ("pending", "pending", "open")
+    assert announced["instructions"][-1] == f"Reference: {invoice['number']}"
+    assert (await world.ask("POST", f"{path}/pay", {"credit_excess": True}, owner))[0] == 422
+    told = f"/payments/{announced['payment']['id']}"
+    assert (await world.ask("POST", f"{told}/confirm", {}, owner))[0] == 403
+    assert (await world.ask("POST", f"{told}/confirm", {}, admin, X_Tenant_Id="globex"))[0] == 404
+    _, waiting, _ = await world.ask("GET", "/payments?status=pending", token=admin)
+    assert [one["id"] for one in waiting["data"]] == [announced["payment"]["id"]]
+    assert (await world.ask("GET", "/payments", token=await world.enter("owner", "globex")))[1]["data"] == []
     half = {"amount": "1", "reference": "bank 7"}
     paid = [(await world.ask("POST", f"{path}/pay", half, admin))[1]["paid"]["amount"] for _ in range(2)]
     assert [float(one) for one in paid] == [1.0, 1.0]
+    assert (await world.ask("POST", f"{told}/reject", {}, admin))[1]["code"] == "conflict"
+    _, more, _ = await world.ask("POST", f"{path}/pay", {"amount": "2"}, owner)
+    _, done, _ = await world.ask("POST", f"/payments/{more['payment']['id']}/reject", {"reason": "no"}, admin)
+    assert (done["payment"]["status"], done["payment"]["note"], done["invoice"]["paid"]["amount"]) == (
+        "rejected", "no", "1.00"
+    )  # fmt: skip
     assert (await world.ask("POST", f"{path}/pay", {}, admin))[1]["state"] == "paid"
     assert (await world.ask("POST", f"{path}/void", {}, admin))[1]["code"] == "conflict"
     _, note, _ = await world.ask("POST", f"{path}/credit-notes", {"amount": "2", "reason": "sorry"}, admin)
