@@ -56,7 +56,18 @@ class Outcome:
                     break
             else:
                 self.replaced.append((old, new))
-        for name in ("added", "final", "redrawn", "rephased", "drawn", "claimed", "released", "audits", "tenants"):
+        for name in (
+            "added",
+            "final",
+            "redrawn",
+            "rephased",
+            "drawn",
+            "claimed",
+            "released",
+            "settled",
+            "audits",
+            "tenants",
+        ):
             getattr(self, name).extend(getattr(later, name))
 
 

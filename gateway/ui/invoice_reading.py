@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from gateway.invoicing.composing import Composed
-from gateway.invoicing.payments import NOTE, remaining
+from gateway.invoicing.notes import NOTE
+from gateway.invoicing.payments import remaining
 from gateway.invoicing.shapes import explained
 from gateway.money import Money
 from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, PaymentRow
