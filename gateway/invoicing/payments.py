@@ -121,6 +121,11 @@ class PaymentDesk(Desk):
             await self.write([outcome], context)
         return await self._asked(row, payment)
 
+    async def how_to_pay(self, row: InvoiceRow, provider: str = MANUAL) -> tuple[str, ...]:
+        """Words for who owes."""
+        setup = await self.providers[provider].begin_setup(customer_of(row))
+        return (*setup.instructions, f"Reference: {row.number}")
+
     async def confirm(
         self, payment: str, actor: str, *, amount: Decimal | None = None, credit_excess: bool = False
     ) -> tuple[PaymentRow, InvoiceRow]:
@@ -263,8 +268,13 @@ async def account_of(books: Books, row: InvoiceRow) -> Account:
 
 def demand_of(row: InvoiceRow, payment: PaymentRow) -> Demand:
     """What a provider is asked for."""
-    customer = Customer(row.tenant, row.document["customer"]["name"])
-    return Demand(payment.id, customer, row.number or row.id, Money.of(payment.amount, payment.currency))
+    amount = Money.of(payment.amount, payment.currency)
+    return Demand(payment.id, customer_of(row), row.number or row.id, amount)
+
+
+def customer_of(row: InvoiceRow) -> Customer:
+    """Who pays an invoice, as it names them."""
+    return Customer(row.tenant, row.document["customer"]["name"])
 
 
 def take_off(outcome: Outcome, row: InvoiceRow, paid: Decimal, now: Now) -> InvoiceRow:

@@ -17,14 +17,16 @@ from gateway.ui.finding import any_tenant, own_tenant
 from gateway.ui.guard import Visit, may, see_other
 from gateway.ui.invoice_reading import invoice_view, summary
 from gateway.ui.keys import SERVICES
-from gateway.ui.money_contexts import InvoiceList
+from gateway.ui.money_contexts import InvoiceList, InvoiceSummary
 from gateway.ui.rendering import render
 
 PAGE = 50
 STATES = ("draft", "open", "paid", "void", "uncollectible")
 NOTICES = {"pay": "The payment is recorded.", "void": "The invoice is void.", "finalize": "The invoice is final.",
            "write_off": "No more money is expected for it.", "credit": "The credit note is made.",
-           "reissue": "The invoice before is void, and this one takes its place."}  # fmt: skip
+           "reissue": "The invoice before is void, and this one takes its place.",
+           "announced": "Thank you. It counts as paid once the money is seen.",
+           "confirm": "The payment is confirmed.", "reject": "The payment is rejected."}  # fmt: skip
 
 
 async def portal_invoices(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -45,12 +47,12 @@ async def admin_tenant_invoices(request: web.Request, visit: Visit) -> web.Strea
 async def portal_invoice(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/portal/invoices/{invoice}``."""
     tenant = await own_tenant(request, visit)
-    return await _one(request, visit, Scope(tenant.id), tenant, "/portal/invoices")
+    return await show_invoice(request, visit, Scope(tenant.id), tenant, "/portal/invoices")
 
 
 async def admin_invoice(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/invoices/{invoice}``."""
-    return await _one(request, visit, PLATFORM, None, "/admin/invoices")
+    return await show_invoice(request, visit, PLATFORM, None, "/admin/invoices")
 
 
 async def portal_document(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -74,9 +76,11 @@ async def admin_act(request: web.Request, visit: Visit) -> web.StreamResponse:
     except NotFound as error:
         raise web.HTTPNotFound from error
     except Moved:
-        return await _one(request, visit, PLATFORM, None, "/admin/invoices", "Somebody was first: look again.", 409)
+        return await show_invoice(
+            request, visit, PLATFORM, None, "/admin/invoices", "Somebody was first: look again.", 409
+        )
     except (InvoiceError, InvoiceTransitionError) as error:
-        return await _one(request, visit, PLATFORM, None, "/admin/invoices", str(error), 409)
+        return await show_invoice(request, visit, PLATFORM, None, "/admin/invoices", str(error), 409)
     return see_other(f"/admin/invoices/{quote(id, safe='')}?done={action}")
 
 
@@ -85,13 +89,15 @@ async def _do(request: web.Request, visit: Visit, action: str, id: str, given: d
     desk, actor = request.app[SERVICES].billing, visit.user.id
     match action:
         case "pay":
-            reference = _words(given.get("reference", ""), "reference")
-            await desk.pay(id, actor, amount=_amount(given.get("amount", "")), reference=reference)
+            reference = words_of(given.get("reference", ""), "reference")
+            await desk.pay(id, actor, amount=amount_of(given.get("amount", "")), reference=reference)
         case "credit":
-            reason = _words(given.get("reason", ""), "reason")
+            reason = words_of(given.get("reason", ""), "reason")
             if not reason:
                 raise InvoiceError("a credit note says why")
-            await desk.credit_note(id, actor, reason, amount=_amount(given.get("amount", "")))
+            await desk.credit_note(
+                id, actor, reason, amount=amount_of(given.get("amount", "")), refund="refund" in given
+            )
         case "void":
             await desk.void(id, actor)
         case "reissue":
@@ -123,12 +129,21 @@ async def _list(request: web.Request, visit: Visit, tenant: Tenant | None, base:
         states=STATES,
         state=state,
         with_tenant=tenant is None,
+        waiting=await _waiting(request, now_us) if tenant is None and not after and not state else (),
     )
     title = f"Invoices of {tenant.name}" if tenant and visit.user.tenant is None else "Invoices"
     return render(request, visit, "invoices.html", page, title, tenant=tenant)
 
 
-async def _one(
+async def _waiting(request: web.Request, now_us: int) -> tuple[InvoiceSummary, ...]:
+    """Invoices with payments that somebody has to confirm, the oldest last."""
+    desk = request.app[SERVICES].billing
+    payments = await desk.all_payments(PLATFORM, status="pending", limit=PAGE)
+    ids = dict.fromkeys(payment.invoice for payment in payments)
+    return tuple([summary((await desk.invoice(PLATFORM, id))[0], now_us) for id in ids])
+
+
+async def show_invoice(
     request: web.Request,
     visit: Visit,
     scope: Scope,
@@ -147,12 +162,14 @@ async def _one(
     page = invoice_view(row, lines, payments, notes, base, services.clock.now())
     write = may(visit.user, "invoices", "write")
     whose = tenant or await services.store.tenants.get(PLATFORM, row.tenant)
-    notice = NOTICES.get(request.query.get("done", ""), "")
+    page = page.with_actions(write, error, NOTICES.get(request.query.get("done", ""), ""))
+    if page.head.owed and visit.user.tenant is not None and may(visit.user, "invoices", "pay"):
+        page = page.to_be_paid(await services.billing.how_to_pay(row))
     return render(
         request,
         visit,
         "invoice.html",
-        page.with_actions(write, error, notice),
+        page,
         f"Invoice {row.number}" if row.number else "Draft invoice",
         tenant=whose,
         status=status,
@@ -179,13 +196,13 @@ def _id(request: web.Request) -> str:
     return id
 
 
-def _words(text: str, name: str) -> str:
+def words_of(text: str, name: str) -> str:
     if len(text) > 200 or not text.isprintable():
         raise InvoiceError(f"the {name} is at most 200 characters")
     return text
 
 
-def _amount(text: str) -> Decimal | None:
+def amount_of(text: str) -> Decimal | None:
     """What is meant; empty: all that there is."""
     if not text.strip():
         return None

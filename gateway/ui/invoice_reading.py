@@ -9,7 +9,7 @@ from gateway.invoicing.payments import remaining
 from gateway.invoicing.shapes import explained
 from gateway.money import Money
 from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, PaymentRow
-from gateway.ui.money_contexts import InvoiceLine, InvoiceSummary, InvoiceView, NoteLine, TaxView
+from gateway.ui.money_contexts import InvoiceLine, InvoiceSummary, InvoiceView, NoteLine, PaymentLine, TaxView
 
 OWED = ("open", "uncollectible")
 CREDITABLE = (*OWED, "paid")
@@ -59,9 +59,7 @@ def invoice_view(
         inclusive=bool(document["rules"]["inclusive"]),
         exempt=str(document["rules"]["exempt"] or ""),
         paid=padded(row.paid, currency),
-        payments=tuple(
-            (one.at_us, one.reference, padded(one.amount, currency)) for one in payments if one.provider != NOTE
-        ),
+        payments=tuple(_payment(one) for one in payments if one.provider != NOTE),
         notes=given,
         creditable=padded(left if row.state in CREDITABLE else Decimal(0), currency),
         seller=_words(document["seller"]),
@@ -83,6 +81,11 @@ def _line(line: LineRow, currency: str) -> InvoiceLine:
     steps = tuple(explained(line, currency)) if line.kind in ("usage", "correction") else ()
     quantity = f"{Decimal(line.quantity):,f} {line.meter}" if line.meter else ""
     return InvoiceLine(line.description, quantity, padded(line.amount, currency), line.start_us, line.end_us, steps)
+
+
+def _payment(row: PaymentRow) -> PaymentLine:
+    reference = "" if row.reference == row.id else row.reference
+    return PaymentLine(row.id, row.at_us, reference, padded(row.amount, row.currency), row.kind, row.status, row.note)
 
 
 def _tax(tax: Mapping[str, str | Mapping[str, str]]) -> TaxView:

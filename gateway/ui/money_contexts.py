@@ -33,6 +33,7 @@ class InvoiceList:
     states: tuple[str, ...]
     state: str
     with_tenant: bool
+    waiting: tuple[InvoiceSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,21 @@ class NoteLine:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentLine:
+    """Money that came in, was announced (``pending``), did not come (``rejected``) or went back (``kind`` refund)."""
+
+    id: str
+    at_us: int
+    reference: str
+    amount: Decimal
+    kind: str
+    status: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """One invoice. ``payments`` are (time, reference, amount); ``creditable`` is what may still be given back."""
+    """One invoice. ``creditable`` is what may still be given back, ``instructions`` say how to pay what is owed."""
 
     base: str
     head: InvoiceSummary
@@ -79,7 +93,7 @@ class InvoiceView:
     inclusive: bool
     exempt: str
     paid: Decimal
-    payments: tuple[tuple[int, str, Decimal], ...]
+    payments: tuple[PaymentLine, ...]
     notes: tuple[NoteLine, ...]
     creditable: Decimal
     seller: tuple[tuple[str, str], ...]
@@ -89,12 +103,24 @@ class InvoiceView:
     replaces: str
     replaced_by: str
     may_write: bool = False
+    may_pay: bool = False
+    instructions: tuple[str, ...] = ()
     error: str = ""
     notice: str = ""
+
+    @property
+    def waiting(self) -> Decimal:
+        """What was announced and is not confirmed yet."""
+        pending = (one.amount for one in self.payments if (one.kind, one.status) == ("payment", "pending"))
+        return sum(pending, Decimal(0))
 
     def with_actions(self, may_write: bool, error: str, notice: str) -> "InvoiceView":
         """The same with what the visitor may do, and what came of it."""
         return replace(self, may_write=may_write, error=error, notice=notice)
+
+    def to_be_paid(self, instructions: tuple[str, ...]) -> "InvoiceView":
+        """The same for somebody who may pay it."""
+        return replace(self, may_pay=True, instructions=instructions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,22 @@ async def test_preview_upgrade_invoice_and_payment(hooli):
     assert f"${due}" in text
     assert f"/portal/invoices/{invoice.id}" in text
     text = await (await hooli.client.get(f"/portal/invoices/{invoice.id}")).text()
-    assert "Pay by transfer" in text
+    assert f"Reference: {invoice.number}" in text
     assert (await send(hooli, f"/admin/invoices/{invoice.id}/pay", "/portal/plan")).status == 404
+    mine = f"/portal/invoices/{invoice.id}"
+    assert (await send(hooli, f"{mine}/pay", mine, amount="0.02", reference="wire 5")).status == 303
+    assert (await send(hooli, f"{mine}/pay", mine, amount="1e6")).status == 409
+    assert "not confirmed yet" in await (await hooli.client.get(mine)).text()
+    (announced,) = await hooli.services.billing.all_payments(PLATFORM, status="pending")
     await leave(hooli)
     await hooli.enter("finance")
     page = f"/admin/invoices/{invoice.id}"
+    assert "Payments to be confirmed" in await (await hooli.client.get("/admin/invoices")).text()
+    settle = f"{page}/payments/{announced.id}"
+    assert (await send(hooli, f"{settle}/confirm", page, amount="nan")).status == 409
+    assert (await send(hooli, f"{settle}/confirm", page)).status == 303
+    assert (await send(hooli, f"{settle}/reject", page)).status == 409
+    assert (await send(hooli, f"{page}/payments/pay_none/confirm", page)).status == 404
     assert (await send(hooli, f"{page}/pay", page, amount="0.01", reference="bank 1")).status == 303
     assert (await send(hooli, f"{page}/pay", page, amount="0.01", reference="bank 1")).status == 303
     assert (await send(hooli, f"{page}/pay", page, amount="1e9")).status == 409
