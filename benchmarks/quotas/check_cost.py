@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.clock import HOUR_US, MINUTE_US, SECOND_US, SystemClock
-from gateway.counters.layout import Capacity, Layout
+from gateway.counters.growing import Succession
+from gateway.counters.layout import Capacity
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.quotas.answer import limit_fields
 from gateway.quotas.binding import bind
@@ -95,20 +96,49 @@ def settle_equal(store: MmapCounterStore) -> None:
 
 
 def fill(folder: Path, counters: int) -> None:
-    """Make that many counters, and say what they take."""
-    power = 1 << (counters * 5 // 4).bit_length()
-    capacity = Capacity(power, 8, 8)
-    store = MmapCounterStore.open(folder / "many", SystemClock(), "bench", capacity=capacity)
-    begin = time.process_time()
+    """Make that many counters in a file that grows as the shipper makes it grow; say what they take."""
+    least = Capacity(1 << 17, 8, 8)
+    store = MmapCounterStore.open(folder / "many", SystemClock(), "bench", capacity=least)
+    shipper = MmapCounterStore.open(folder / "many", SystemClock(), capacity=least)
     limit = Limit("callers", "calls", PLENTY, CalendarWindow("month"), Algorithm.CALENDAR, ("key",))
+    spent, grown = 0.0, []
     for number in range(counters):
+        if number % 10_000 == 0:
+            begin, held = time.process_time(), SuccessionTimes.held_s
+            if (room := shipper.grow(least)) is not None:
+                seconds, pause = time.process_time() - begin, SuccessionTimes.held_s - held
+                grown.append(f"to {room.small:,} in {seconds:.1f} s, of which workers wait {pause * 1000:.0f} ms")
+        begin = time.process_time()
         reservation = bind([limit], {}, TENANT, f"k{number}", "r").reservation(store.now(), {"calls": 1})
         store.reserve_now(bytes(16), reservation)
-    spent = (time.process_time() - begin) / counters * 1e6
-    size = Layout(capacity).size
-    print(f"{counters:,} counters: {size / counters:.0f} bytes each of file, {spent:.1f} µs to bind and make one")
+        spent += time.process_time() - begin
+    size = store._file.layout.size
+    each = spent / counters * 1e6
+    print(f"{counters:,} counters: {size / counters:.0f} bytes each of file, {each:.1f} µs to bind and make one")
     print(f"  figures: {store.occupancy()}, notes for seeding {(folder / 'many/unseeded').stat().st_size:,} bytes")
+    print("  grown " + "; ".join(grown))
+    for number in range(0, counters, max(1, counters // 1000)):
+        bound = bind([limit], {}, TENANT, f"k{number}", "r")
+        assert store.read(bound.counters(store.now()))[0].remaining == PLENTY - 1
     store.close()
+    shipper.close()
+
+
+class SuccessionTimes:
+    """How long workers waited for new generations."""
+
+    held_s = 0.0
+
+    @classmethod
+    def watch(cls) -> None:
+        plain = Succession.take_over
+
+        def timed(self: Succession, at_us: int) -> None:
+            begin = time.process_time()
+            plain(self, at_us)
+            cls.held_s += time.process_time() - begin
+
+        Succession.take_over = timed  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
@@ -118,4 +148,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="quotas-") as temporary:
         measure(Path(temporary))
         if arguments.counters:
+            SuccessionTimes.watch()
             fill(Path(temporary), arguments.counters)

@@ -1,7 +1,7 @@
 """One generation of a counter file: made whole before it has its name, mapped, checked, and restored after a crash.
 
 A directory holds ``counters.<generation>.map``; the generation in use is the lowest that is not superseded. All
-functions here need the directory's lock.
+functions here but ``make_draft`` need the directory's lock.
 """
 
 import logging
@@ -92,9 +92,25 @@ def generations(directory: Path) -> list[tuple[int, Path]]:
 
 
 def create(directory: Path, generation: int, layout: Layout, reading: Reading, mapper: Mapper) -> CounterFile:
-    """Make an empty generation: preallocated, because a full disk under a sparse map kills with SIGBUS."""
-    path = directory / f"counters.{generation}.map"
-    draft = path.with_suffix(".new")
+    """Make an empty generation, with its name."""
+    file = make_draft(directory, generation, layout, reading, mapper)
+    adopt(file)
+    return file
+
+
+def adopt(draft: CounterFile) -> None:
+    """Give a draft the name by which it is found."""
+    path = draft.path.with_suffix(".map")
+    draft.path.rename(path)
+    draft.path = path
+
+
+def make_draft(directory: Path, generation: int, layout: Layout, reading: Reading, mapper: Mapper) -> CounterFile:
+    """Make an empty generation that nobody finds yet. Needs no lock.
+
+    Preallocated, because a full disk under a sparse map kills with SIGBUS.
+    """
+    draft = directory / f"counters.{generation}.new"
     fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         _allocate(fd, layout.size)
@@ -104,8 +120,7 @@ def create(directory: Path, generation: int, layout: Layout, reading: Reading, m
         os.pwrite(fd, static + at.STATIC_CRC.pack(zlib.crc32(static)), 0)
         os.pwrite(fd, boot_id(), at.BOOT_AT)
         os.pwrite(fd, at.CLOCK.pack(*reading), at.CLOCK_AT)
-        draft.rename(path)
-        return CounterFile(path, generation, layout, mapper(fd, layout.size), fresh=True)
+        return CounterFile(draft, generation, layout, mapper(fd, layout.size), fresh=True)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise StoreUnavailable(f"no room for counters in {directory}: {error}", "disk_full") from error

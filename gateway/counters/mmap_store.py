@@ -12,10 +12,11 @@ from gateway.counters import journal, plan
 from gateway.counters import layout as at
 from gateway.counters.clock import advance, nanoseconds, store_clock
 from gateway.counters.entry import Entry, is_seeded, read_entry, seed_entry
+from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
 from gateway.counters.lock import NOW, OPENING_US, FileLock
-from gateway.counters.mapfile import Mapper, create, open_current, restore
+from gateway.counters.mapfile import Mapper, open_current, restore
 from gateway.counters.plan import Change, Item, Plan
 from gateway.counters.seeding import Notes, Unseeded, describe
 from gateway.counters.table import Table
@@ -206,27 +207,35 @@ class MmapCounterStore:
         layout = self._file.layout
         return {region.name: (self._table.occupied(region), region.capacity) for region in layout.regions}
 
-    def rebuild(self, capacity: Capacity | None = None) -> None:
-        """Go on in a new generation that holds only the entries still counting; all workers follow at their next call.
+    def grow(self, least: Capacity) -> Capacity | None:
+        """Go on in a new generation with more room, if a region is full or smaller than ``least``; the new capacity.
 
-        They wait for it: some microseconds per entry. Raises ``StoreUnavailable`` when the entries do not fit in
-        ``capacity``; nothing changes then.
+        All workers follow at their next call. They wait only for what changed while the rest was copied. None when
+        nothing needs be done, or another process does it. Raises ``StoreUnavailable``; nothing has changed then.
         """
-        with self._locked() as at_us:
-            old = self._file
-            layout = Layout(capacity or old.layout.capacity)
-            new = create(self._directory, old.generation + 1, layout, old.reading(), self._mapper)
+        at_us = self.now()
+        capacity = wanted(self._file, least, at_us)
+        return self.renew(capacity) if capacity is not None else None
+
+    def renew(self, capacity: Capacity | None = None) -> Capacity | None:
+        """Go on in a new generation that holds only the entries still counting; otherwise as ``grow``."""
+        self.now()  # follows a generation that came first
+        old = self._file
+        layout = Layout(capacity or old.layout.capacity)
+        with one_at_a_time(self._directory) as alone:
+            if not alone:
+                return None
+            succession = Succession(old, self._directory, layout, self._mapper)
             try:
-                Table(new).copy_from(self._table, at_us)
-                new.map[at.JOURNAL_AT : at.ENTRIES_AT] = old.map[at.JOURNAL_AT : at.ENTRIES_AT]
-            except BaseException:
-                new.path.unlink()
-                raise
+                with self._locked() as at_us:
+                    if self._file is not old:
+                        return None  # another came first
+                    succession.take_over(at_us)
+                    self._remap()
             finally:
-                new.close()
-            old.map[at.SUPERSEDED_AT : at.SUPERSEDED_AT + 8] = (old.generation + 1).to_bytes(8, "little")
-            old.close()
-            self._remap()
+                succession.close()
+        old.close()
+        return layout.capacity
 
     def _tick(self) -> int:
         """With the lock just taken: follow a new generation, undo what a dead holder left, and tell the time."""

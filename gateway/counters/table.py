@@ -82,26 +82,45 @@ class Table:
         """The region of a tenant's counters of one algorithm."""
         return self._layout.region_for(algorithm, volatile=False)
 
-    def copy_from(self, other: "Table", at_us: int) -> None:
-        """Fill this new table with what still counts in another; raises ``StoreUnavailable`` when it does not fit.
+    def put(self, old: Region, body: bytes, at_us: int) -> None:
+        """Write a copy of another generation's entry over its earlier copy, if there is one.
 
-        Nobody else sees this table yet, so nothing is kept for undoing.
+        Nobody else sees this table yet, so nothing is kept for undoing. Raises ``StoreUnavailable`` when it is full.
         """
-        for old_region, old in other.offsets():
-            if not other._is_sound(old_region, old) or other.is_over(old_region, old, at_us):
-                continue
-            region = self._layout.regions[old_region.index]
-            body = bytearray(other._map[old : old + region.size])
-            key, _, algorithm, flags, *words, _ = at.HEAD.unpack_from(body)
+        region = self._layout.regions[old.index]
+        key, own, algorithm, flags, first, second, third, fourth, check = at.HEAD.unpack_from(body)
+        words = (first, second, third, fourth)
+        if check != at.check_word(key, own, algorithm, words):
+            return  # half written, or damaged
+        offset = self._held(region, key)
+        if offset is None:
+            if is_body_over(body, at_us):
+                return
             offset = self._free_slot(region, key, at_us)
             if offset is None:
                 raise StoreUnavailable(f"{region.capacity} {region.name} counters are too few", "counters_full")
             if self._map[offset : offset + 16] == at.EMPTY_KEY:
                 self._note_occupied(region)
-            first, second, third, fourth = words
-            check = at.check_word(key, offset, algorithm, (first, second, third, fourth))
-            at.HEAD.pack_into(body, 0, key, offset, algorithm, flags, first, second, third, fourth, check)
-            self._map[offset : offset + region.size] = bytes(body)
+        check = at.check_word(key, offset, algorithm, words)
+        self._map[offset : offset + region.size] = (
+            at.HEAD.pack(key, offset, algorithm, flags, *words, check) + body[at.HEAD_SIZE :]
+        )
+
+    def drop(self, old: Region, body: bytes) -> None:
+        """Take away the copy of an entry that is no longer where it was."""
+        region = self._layout.regions[old.index]
+        offset = self._held(region, body[:16])
+        if offset is not None:
+            self._map[offset : offset + 20] = at.DEAD_KEY + offset.to_bytes(4, "little")
+
+    def _held(self, region: Region, key: bytes) -> int | None:
+        for offset in self._probes(region, key):
+            found = self._map[offset : offset + 16]
+            if found == key:
+                return offset
+            if found == at.EMPTY_KEY:
+                return None
+        return None
 
     def offsets(self) -> Iterator[tuple[Region, int]]:
         """Every slot in use, sound or not."""
@@ -136,15 +155,7 @@ class Table:
 
     def is_over(self, region: Region, offset: int, at_us: int) -> bool:
         """Whether an entry counts nothing any more, so that its slot may hold another."""
-        _, _, algorithm, _, first, second, _, fourth, _ = at.HEAD.unpack_from(self._map, offset)
-        if algorithm == Algorithm.CALENDAR:
-            return bool(at_us >= second)
-        if algorithm == Algorithm.SLIDING:
-            window_us = at.CELL.unpack_from(self._map, offset + at.WINDOW_AT)[0]
-            return window_us <= 0 or at_us >= sliding.leaves_at(window_us, first)
-        if algorithm == Algorithm.BUCKET:
-            return bool(at_us >= fourth)
-        return bool(first == 0)
+        return is_body_over(self._map[offset : offset + region.size], at_us)
 
     def _touched(self, offset: int) -> int:
         _, _, algorithm, _, _, second, third, fourth, _ = at.HEAD.unpack_from(self._map, offset)
@@ -187,3 +198,16 @@ class Table:
         if full and region.name != "address" and region.name not in self._warned:
             self._warned.add(region.name)
             _logger.warning("%s counters: %d of %d in use", region.name, used, region.capacity)
+
+
+def is_body_over(body: bytes, at_us: int) -> bool:
+    """Whether an entry's bytes count nothing any more."""
+    _, _, algorithm, _, first, second, _, fourth, _ = at.HEAD.unpack_from(body)
+    if algorithm == Algorithm.CALENDAR:
+        return bool(at_us >= second)
+    if algorithm == Algorithm.SLIDING:
+        window_us = at.CELL.unpack_from(body, at.WINDOW_AT)[0]
+        return window_us <= 0 or at_us >= sliding.leaves_at(window_us, first)
+    if algorithm == Algorithm.BUCKET:
+        return bool(at_us >= fourth)
+    return bool(first == 0)

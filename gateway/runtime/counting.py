@@ -37,10 +37,16 @@ def redis_address(snapshot: Snapshot) -> RedisAddress | None:
 
 def open_host_counters(snapshot: Snapshot, clock: Clock, incarnation: str = "") -> MmapCounterStore:
     """The counters of this host alone: all there are with ``mmap:``, time and stand-in beside a Redis."""
+    capacity = capacity_of(snapshot)
     if redis_address(snapshot) is None:
-        return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation, capacity=_OWN_CAPACITY)
+        return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation, capacity=capacity)
     folder = paths.host_counters(snapshot.data_dir)
-    return MmapCounterStore.open(folder, clock, capacity=_HOST_CAPACITY)  # nobody recovers it: it keeps no journal
+    return MmapCounterStore.open(folder, clock, capacity=capacity)  # nobody recovers it: it keeps no journal
+
+
+def capacity_of(snapshot: Snapshot) -> Capacity:
+    """The room that this host's counters begin with; the shipper gives them more (``counter_room``)."""
+    return _OWN_CAPACITY if redis_address(snapshot) is None else _HOST_CAPACITY
 
 
 def open_local(snapshot: Snapshot, clock: Clock) -> MmapCounterStore:

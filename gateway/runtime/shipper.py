@@ -15,6 +15,7 @@ from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import StoreUnavailable
 from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
+from gateway.runtime.counter_room import CounterRoom
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
@@ -36,6 +37,7 @@ STATE_INTERVAL = 0.2
 SEED_INTERVAL = 0.5
 RECOVER_INTERVAL = 5.0
 PUBLISH_INTERVAL = 0.5
+ROOM_INTERVAL = 0.5
 RETRY_STORE = 1.0
 STORE_PATIENCE = 2.0
 ALONE = "several hosts ship into this store, but counters.url is of one host: limits hold for each host alone"
@@ -58,7 +60,7 @@ class ShipperProcess:
 
     async def run(self) -> None:
         """Recover, then ship until told to stop; the last pass ships what the workers left."""
-        stop = stop_event(self._spec)
+        stop, room = stop_event(self._spec), CounterRoom(self._feed.snapshot, self._clock)
         self._recover()
         snapshot = self._feed.snapshot
         store = store_at(snapshot.store_url, snapshot.folder)
@@ -68,6 +70,7 @@ class ShipperProcess:
         tasks = [
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
+            asyncio.create_task(every(ROOM_INTERVAL, room.turn), name="room for counters"),
         ]
         if await self._begin(stop, store, keeper, shipper, seeder):
             tasks += [

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.faulty_map import Died, FaultyMap
 
 from gateway.clock import DAY_US, MINUTE_US, ManualClock
-from gateway.counters.layout import Capacity, Phase
+from gateway.counters.growing import Succession
+from gateway.counters.layout import Capacity, Layout, Phase
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.quotas.binding import bind
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
@@ -43,7 +44,8 @@ class CounterMachine(RuleBasedStateMachine):
         self.last_us = 0
         tenant = Tenant("acme", "Acme", "pro")
         self.bindings = [bind(LIMITS, {}, tenant, key, "r") for key in ("k1", "k2")]
-        for name in ("w1", "w2"):
+        self.growing = None
+        for name in ("w1", "w2", "w3"):
             self.open(name)
 
     def open(self, name: str) -> None:
@@ -72,7 +74,43 @@ class CounterMachine(RuleBasedStateMachine):
 
     @rule()
     def new_generation(self) -> None:
-        self.stores["w1"].rebuild()
+        self.give_up_growing()
+        assert self.stores["w1"].renew() == self.stores["w1"]._file.layout.capacity
+
+    @rule()
+    def begin_to_grow(self) -> None:
+        """Everything else goes on while a new generation is being filled."""
+        self.give_up_growing()
+        self.growing = self.stores["w3"].now() and Succession(
+            self.stores["w3"]._file, self.folder, Layout(Capacity(32, 64, 8)), FaultyMap
+        )
+
+    @precondition(lambda self: self.growing)
+    @rule()
+    def end_growing(self) -> None:
+        store = self.stores["w3"]
+        with store._locked() as at_us:
+            if store._file is self.growing._old:
+                self.growing.take_over(at_us)
+        self.give_up_growing()
+        store.now()
+
+    @rule(write=st.integers(0, 60), torn=st.sampled_from([0.0, 0.5, 1.0]))
+    def die_growing(self, write: int, torn: float) -> None:
+        self.give_up_growing()
+        FaultyMap.die_at, FaultyMap.torn = write, torn
+        try:
+            self.stores["w3"].renew(Capacity(64, 32, 16))
+        except Died:
+            pass
+        finally:
+            FaultyMap.live()
+        self.restart("w3")
+
+    def give_up_growing(self) -> None:
+        if self.growing:
+            self.growing.close()
+        self.growing = None
 
     @rule(name=st.sampled_from(["w1", "w2"]), key=st.integers(0, 1), calls=st.integers(0, 3), tokens=st.integers(0, 45))
     def reserve(self, name: str, key: int, calls: int, tokens: int) -> None:
@@ -190,7 +228,7 @@ class CounterMachine(RuleBasedStateMachine):
 
 
 CounterMachine.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=600 if os.environ.get("PROVE") == "1" else 60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -68,7 +68,7 @@ def test_a_new_generation_is_followed_and_keeps_what_counts(open_store, folder, 
     store, other, binding = open_store(), open_store("w2"), bind_to(all_kinds)
     reservation, call = binding.reservation(clock.now(), {"calls": 3}), new_call()
     first = store.reserve_now(call, reservation)
-    other.rebuild(Capacity(256, 128, 16))
+    other.renew(Capacity(256, 128, 16))
     assert [path.name for path in folder.glob("*.map")] == ["counters.2.map"]
     assert store.last_operation("w1").call_id == call
     second = store.reserve_now(new_call(), reservation)
@@ -83,7 +83,7 @@ def test_a_rebuild_that_does_not_fit_changes_nothing(open_store, folder, bind_to
         binding = bind_to(all_kinds[:1], tenant=f"t{number}")
         store.reserve_now(new_call(), binding.reservation(clock.now(), {"calls": 1}))
     with pytest.raises(StoreUnavailable):
-        store.rebuild(Capacity(8, 8, 8))
+        store.renew(Capacity(8, 8, 8))
     assert [path.name for path in folder.glob("*.map")] == ["counters.1.map"]
     assert store.read(binding.counters(clock.now()))[0].remaining == 999
 
