@@ -4,7 +4,7 @@ from gateway.billing.change import When
 from gateway.billing.subscription import State, TransitionError, Trigger
 from gateway.invoicing.account import Account
 from gateway.invoicing.changing import Changing, ManagedByConfig, Target, change_outcome, plan_change
-from gateway.invoicing.notes import NoteDesk
+from gateway.invoicing.drilling import DrillDesk
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
 from gateway.invoicing.running import JOB, RunReport
@@ -16,7 +16,7 @@ from gateway.storage.billing_values import PhaseRow, SubscriptionRow
 from gateway.storage.ports import PLATFORM, Scope
 
 
-class BillingDesk(NoteDesk):
+class BillingDesk(DrillDesk):
     """All of billing: invoices, payments, subscriptions."""
 
     async def run(self, actor: str = JOB, at_us: int | None = None) -> RunReport:

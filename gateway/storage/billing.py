@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.storage import billing_schema as schema
 from gateway.storage.audit import insert_audit
 from gateway.storage.billing_rows import PARAMETERS, BillingRows
-from gateway.storage.billing_usage import late_since, tenants_with_events, units_until, with_events
+from gateway.storage.billing_usage import late_since, tenants_with_events, units_listed, units_until, with_events
 from gateway.storage.billing_values import PlanVersionRow
 from gateway.storage.changes import append_changes
 from gateway.storage.engine import Database
@@ -74,6 +74,10 @@ class Books(BillingRows):
         if not aggregates or (tenant, span) in self._eventless:
             return dict(known)
         return await with_events(self.connection, self._scope, known, tenant, span, watermark, aggregates)
+
+    async def units_listed(self, tenant: str, span: Span, posted: tuple[int, int]) -> dict[str, int]:
+        """Billable units by meter of the single rows in ``span``, posted above the first up to the second sequence."""
+        return await units_listed(self.connection, self._scope, tenant, span, posted)
 
     async def foresee(self, wanted: Mapping[Span, Sequence[str]], watermark: int, meters: Sequence[str]) -> None:
         """Count for many tenants in a few queries what ``units`` will be asked for; ``meters`` may have events."""

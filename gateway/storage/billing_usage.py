@@ -47,6 +47,18 @@ async def units_until(
     return {tenant: _some(sums) for tenant, sums in found.items()}
 
 
+async def units_listed(
+    connection: AsyncConnection, scope: Scope, tenant: str, span: Span, posted: tuple[int, int]
+) -> dict[str, int]:
+    """Units by meter of the billable rows in ``span`` posted above the first up to the second sequence."""
+    found: dict[str, dict[str, int]] = {tenant: {}}
+    rows = schema.calls.c
+    mine = within(scope, rows.tenant) & (rows.tenant == tenant) & rows.billable
+    later, until = rows.posting > posted[0], rows.posting <= posted[1]
+    await _add(connection, found, 1, mine, span.holds(rows.at_us), later, until)
+    return _some(found[tenant])
+
+
 def _coarse(span: Span) -> Iterator[tuple[int, Span]]:
     """A span of whole quarter hours as whole days in UTC, and the quarter hours before and after them."""
     first, last = -(-span.start_us // DAY_US) * DAY_US, span.end_us // DAY_US * DAY_US

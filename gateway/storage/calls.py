@@ -51,6 +51,12 @@ def conditions(scope: Scope, wanted: CallFilter) -> list[sa.ColumnElement[bool]]
         found.append(table.c.at_us >= wanted.since_us)
     if wanted.until_us is not None:
         found.append(table.c.at_us < wanted.until_us)
+    if wanted.meter:
+        found.append(table.c.units.contains(f'"{wanted.meter}":', autoescape=True))
+    if wanted.billable:
+        found.append(table.c.billable)
+    if wanted.posted is not None:
+        found += [table.c.posting > wanted.posted[0], table.c.posting <= wanted.posted[1]]
     return found
 
 

@@ -106,7 +106,8 @@ class AuditEntry:
 class CallFilter:
     """Which calls to list. Empty text, 0 and None mean any; ``[since_us, until_us)`` is half-open.
 
-    ``status`` is an exact code (404) or a class (4 for 4xx).
+    ``status`` is an exact code (404) or a class (4 for 4xx). ``meter``: rows that count it; ``posted`` is a span of
+    posting sequences, above the first up to the second.
     """
 
     tenant: str = ""
@@ -116,6 +117,9 @@ class CallFilter:
     outcome: str = ""
     since_us: int | None = None
     until_us: int | None = None
+    meter: str = ""
+    billable: bool = False
+    posted: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

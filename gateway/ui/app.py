@@ -17,6 +17,7 @@ from gateway.ui import (
     entrance,
     invoice_pages,
     key_pages,
+    line_pages,
     operating_pages,
     pages,
     payment_pages,
@@ -100,6 +101,8 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
         Need("tenant", "invoices"),
         invoice_pages.portal_document,
     ),
+    ("GET", "/portal/invoices/{invoice}/lines/{line:[0-9]{1,6}}", Need("tenant", "usage"), line_pages.portal_line),
+    ("GET", "/admin/invoices/{invoice}/lines/{line:[0-9]{1,6}}", Need("platform", "usage"), line_pages.admin_line),
     ("POST", "/portal/invoices/{invoice}/pay", Need("tenant", "invoices", "pay"), payment_pages.portal_pay),
     (
         "POST",

@@ -233,6 +233,7 @@ class CallList:
     next: str
     first: bool
     base: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ def preview_lines(composed: Composed) -> tuple[tuple[InvoiceLine, ...], tuple[Ta
 def _line(line: LineRow, currency: str) -> InvoiceLine:
     steps = tuple(explained(line, currency)) if line.kind in ("usage", "correction") else ()
     quantity = f"{Decimal(line.quantity):,f} {line.meter}" if line.meter else ""
-    return InvoiceLine(line.description, quantity, padded(line.amount, currency), line.start_us, line.end_us, steps)
+    return InvoiceLine(
+        line.description, quantity, padded(line.amount, currency), line.start_us, line.end_us, steps, line.place
+    )
 
 
 def _payment(row: PaymentRow) -> PaymentLine:

@@ -46,6 +46,7 @@ class InvoiceLine:
     start_us: int | None
     end_us: int | None
     steps: tuple[str, ...]
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ async def admin_overview(request: web.Request, visit: Visit) -> web.StreamRespon
 
 async def admin_tenants(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants``."""
-    page = await _listed(request.app[PLATFORM_READER].tenants(_cursor(request)))
+    page = await listed(request.app[PLATFORM_READER].tenants(cursor_of(request)))
     return render(request, visit, "admin/tenants.html", page, "Tenants", live="/admin/live")
 
 
@@ -41,7 +41,7 @@ async def admin_tenant(request: web.Request, visit: Visit) -> web.StreamResponse
 async def admin_tenant_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/tenants/{id}/calls``."""
     tenant = await any_tenant(request)
-    page = await _listed(tenant_calls(request.app[SERVICES], tenant, request.path, _cursor(request)))
+    page = await listed(tenant_calls(request.app[SERVICES], tenant, request.path, cursor_of(request)))
     return render(
         request, visit, "calls.html", page, f"Calls of {tenant.name}", tenant=tenant, live=_live(request, "/admin")
     )
@@ -49,7 +49,7 @@ async def admin_tenant_calls(request: web.Request, visit: Visit) -> web.StreamRe
 
 async def admin_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/admin/calls``."""
-    page = await _listed(all_calls(request.app[SERVICES], _cursor(request)))
+    page = await listed(all_calls(request.app[SERVICES], cursor_of(request)))
     return render(request, visit, "calls.html", page, "Calls", live=_live(request, "/admin"))
 
 
@@ -69,11 +69,11 @@ async def portal(request: web.Request, visit: Visit) -> web.StreamResponse:
 async def portal_calls(request: web.Request, visit: Visit) -> web.StreamResponse:
     """``/portal/calls``."""
     tenant = await own_tenant(request, visit)
-    page = await _listed(tenant_calls(request.app[SERVICES], tenant, "/portal/calls", _cursor(request)))
+    page = await listed(tenant_calls(request.app[SERVICES], tenant, "/portal/calls", cursor_of(request)))
     return render(request, visit, "calls.html", page, "Calls", tenant=tenant, live=_live(request, "/portal"))
 
 
-def _cursor(request: web.Request) -> str:
+def cursor_of(request: web.Request) -> str:
     """Where the list goes on; a cursor of ours is short."""
     cursor = request.query.get("after", "")
     if len(cursor) > MAX_CURSOR or not cursor.isprintable():
@@ -81,7 +81,7 @@ def _cursor(request: web.Request) -> str:
     return cursor
 
 
-async def _listed(reading: Awaitable[Reading]) -> Reading:
+async def listed(reading: Awaitable[Reading]) -> Reading:
     """One page of a list; a cursor that is none of the list's is the visitor's mistake."""
     try:
         return await reading

@@ -1,7 +1,7 @@
 """Subscriptions, invoices, payments and credit notes, by the desk that the job and the commands use too."""
 
 from gateway.api.operation import Allowed, Call, Handler, Operation, Reply
-from gateway.api.problems import ApiError, FieldError
+from gateway.api.problems import NOT_FOUND, ApiError, FieldError
 from gateway.api.resources.billing_views import (
     CancelRequest,
     ChangeRequest,
@@ -14,6 +14,7 @@ from gateway.api.resources.billing_views import (
     InvoiceList,
     InvoiceQuery,
     InvoiceView,
+    LineCalls,
     LineView,
     PaymentView,
     SubscriptionView,
@@ -21,10 +22,12 @@ from gateway.api.resources.billing_views import (
     VoidRequest,
     WouldCostQuery,
 )
-from gateway.api.values import Money
+from gateway.api.resources.calls import CallView
+from gateway.api.values import Money, PageQuery
 from gateway.invoicing.changing import Target
 from gateway.invoicing.forms import MEDIA_TYPES, Form, render_aside
 from gateway.invoicing.settings import BillingSettings
+from gateway.money import plain
 from gateway.period import from_us
 from gateway.storage.billing_values import InvoiceRow
 
@@ -114,6 +117,24 @@ async def calculate(call: Call) -> Reply:
     return Reply(InvoiceView.of(await call.services.billing.calculate(call.scope, call.tenant.id, call.user.id)))
 
 
+async def line_calls(call: Call) -> Reply:
+    query, place = call.query(PageQuery), call.params["line"]
+    if not place.isdecimal() or len(place) > 6:
+        raise NOT_FOUND
+    found = await call.services.billing.behind(call.scope, call.params["invoice"], int(place))
+    page = await call.services.store.ledger.calls(call.scope, found.calls, query.limit, query.after)
+    return Reply(
+        LineCalls(
+            line=LineView.of_row(found.line, found.invoice.currency),
+            from_calls=str(found.listed),
+            from_elsewhere=str(found.elsewhere),
+            difference=plain(found.difference),
+            data=[CallView.of(row) for row in page.rows],
+            next=page.next,
+        )
+    )
+
+
 async def finalize(call: Call) -> Reply:
     row = await invoice_of(call)
     return Reply(InvoiceView.of(await call.services.billing.finalize(row.id, call.user.id)))
@@ -183,6 +204,8 @@ OPERATIONS = (
     ),
     Operation("verifyInvoice", "GET", "/invoices/{invoice}/verification", "Rate an invoice again from the ledger",
               _READ, verify, "billing", VerificationView, errors=_STATE),
+    Operation("listLineCalls", "GET", "/invoices/{invoice}/lines/{line}/calls", "The calls that a line counted", _READ,
+              line_calls, "billing", LineCalls, query=PageQuery, errors=_STATE),
     Operation("finalizeInvoice", "POST", "/invoices/{invoice}/finalize", "Make a draft final before its time", _WRITE,
               finalize, "billing", InvoiceView, errors=_STATE),
     Operation("voidInvoice", "POST", "/invoices/{invoice}/void", "Take a wrong invoice back", _WRITE, void, "billing",

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
+from gateway.api.resources.calls import CallView
 from gateway.api.resources.tenants import PlanName
 from gateway.api.values import (
     GivenTime,
@@ -108,6 +109,19 @@ class LineView(Model):
             amount=Money.of(line.amount.amount, line.amount.currency),
             period=PeriodView.of(line.period) if line.period is not None else None,
         )  # fmt: skip
+
+
+class LineCalls(Listed[CallView]):
+    """The calls that a line counted, newest first.
+
+    Their units (``from_calls``) and those of events from outside and pruned calls (``from_elsewhere``) are the line's
+    quantity: ``difference`` is 0.
+    """
+
+    line: LineView
+    from_calls: str
+    from_elsewhere: str
+    difference: str
 
 
 class Estimate(Model):

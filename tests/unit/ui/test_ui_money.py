@@ -86,6 +86,20 @@ async def test_an_invoice_as_a_document_for_its_own_people(world):
     assert answer.headers["Location"].startswith("/login")
 
 
+async def test_a_line_leads_to_its_calls(world):
+    await world.services.billing.run()
+    await world.services.billing.calculate(Scope("acme"), "acme", "x")
+    await world.enter("owner", "acme")
+    draft = next(row for row in await world.services.billing.invoices(Scope("acme")) if row.state == "draft")
+    text = await (await world.client.get(f"/portal/invoices/{draft.id}")).text()
+    (link,) = set(re.findall(rf"/portal/invoices/{draft.id}/lines/\d+", text))
+    assert "calls by these calls." in await (await world.client.get(link)).text()
+    assert (await world.client.get(link[: link.rindex("/")] + "/99")).status == 404
+    await leave(world)
+    await world.enter("owner", "globex")
+    assert (await world.client.get(link)).status == 404
+
+
 async def test_what_the_configuration_owns_is_not_changed_here(world):
     await world.services.billing.run()
     await world.enter("owner", "acme")
