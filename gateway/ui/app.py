@@ -13,6 +13,7 @@ from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
 from gateway.ui import (
+    catalogue_pages,
     doors,
     entrance,
     invoice_pages,
@@ -124,6 +125,8 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("POST", "/portal/plan/{action}", Need("tenant", "subscription", "write"), plan_pages.portal_act),
     ("GET", "/admin/tenants/{id}/plan", Need("platform", "subscription"), plan_pages.admin_plan),
     ("POST", "/admin/tenants/{id}/plan/{action}", Need("platform", "subscription", "write"), plan_pages.admin_act),
+    ("GET", "/admin/plans", Need("platform", "platform"), catalogue_pages.plans),
+    ("GET", "/admin/plans/{plan}", Need("platform", "platform"), catalogue_pages.plan),
     ("GET", "/admin/new-tenant", Need("platform", "platform", "write"), tenant_pages.new_page),
     ("POST", "/admin/new-tenant", Need("platform", "platform", "write"), tenant_pages.create),
     ("POST", "/admin/tenants/{id}/state/{action}", Need("platform", "platform", "write"), tenant_pages.move),

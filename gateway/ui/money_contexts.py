@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from gateway.quotas.limit import Limit
 from gateway.storage.billing_values import SubscriptionRow
+from gateway.ui.contexts import Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,9 @@ class PlanOffer:
     currency: str
     month: Decimal | None
     year: Decimal | None
+    trial_days: int
     limits: tuple[str, ...]
-    metered: tuple[str, ...]
+    prices: tuple[tuple[str, ...], ...]
     present: bool
     cycle: str
 
@@ -153,6 +156,18 @@ class ChangePreview:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditLine:
+    """Money that a tenant may still use; ``left`` of ``amount``."""
+
+    at_us: int
+    source: str
+    amount: Decimal
+    left: Decimal
+    currency: str
+    expires_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanView:
     """A tenant's subscription and the plans there are. ``managed``: where the configuration holds the plan."""
 
@@ -164,5 +179,59 @@ class PlanView:
     may_preview: bool
     may_write: bool
     managed: str
+    credits: tuple[CreditLine, ...]
+    currency: str
     error: str
     notice: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLine:
+    """A plan for the operator: limits with their windows in words, prices in words, one tuple of lines a price."""
+
+    name: str
+    currency: str
+    month: Decimal | None
+    year: Decimal | None
+    trial_days: int
+    limits: tuple[tuple[Limit, str], ...]
+    prices: tuple[tuple[str, ...], ...]
+    tenants: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanList:
+    """All plans; ``managed``: where they are written."""
+
+    rows: tuple[PlanLine, ...]
+    managed: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompareLine:
+    """A tenant's month by its own prices and by another plan's; ``difference`` None: in different currencies."""
+
+    tenant: str
+    plan: str
+    now: Decimal
+    currency: str
+    then: Decimal
+    then_currency: str
+    difference: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPage:
+    """One plan, and what it would cost whom; ``query`` is what the pager keeps of the address."""
+
+    line: PlanLine
+    version: str
+    managed: str
+    rows: tuple[CompareLine, ...]
+    next: str
+    first: bool
+    query: str
+    months: tuple[Option, ...]
+    tenant: str
+    may_compare: bool
+    error: str

@@ -6,25 +6,30 @@ from urllib.parse import quote
 from aiohttp import web
 
 from gateway.billing.change import When
-from gateway.config.catalog import catalog
+from gateway.config.catalog import catalog, plan_prices
 from gateway.config.snapshot import Snapshot
 from gateway.invoicing.changing import Target
 from gateway.invoicing.office import InvoiceError, NotFound
 from gateway.storage.billing_rows import Moved
-from gateway.storage.billing_values import SubscriptionRow
+from gateway.storage.billing_values import CreditRow, SubscriptionRow
 from gateway.storage.ports import Scope
 from gateway.tenants.model import Tenant
 from gateway.ui.finding import any_tenant, own_tenant
 from gateway.ui.guard import Visit, may, see_other
+from gateway.ui.invoice_pages import amount_of, words_of
 from gateway.ui.invoice_reading import padded, preview_lines
 from gateway.ui.keys import SERVICES
 from gateway.ui.limits import window_words
-from gateway.ui.money_contexts import ChangePreview, PlanOffer, PlanView
+from gateway.ui.money_contexts import ChangePreview, CreditLine, PlanOffer, PlanView
+from gateway.ui.price_words import price_words
 from gateway.ui.rendering import render
 
+MAX_CREDITS = 20
 WHENS = ("now", "next_invoice", "period_end")
 NOTICES = {"change": "The plan is changed.", "cancel": "The subscription ends with the period that is paid.",
-           "keep": "The subscription goes on as before."}  # fmt: skip
+           "keep": "The subscription goes on as before.", "pause": "The subscription is paused: calls are refused.",
+           "resume": "The subscription goes on: calls pass again.", "end": "The subscription is over.",
+           "credit": "The credit is given; the next invoices use it up."}  # fmt: skip
 
 
 async def portal_plan(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -62,15 +67,18 @@ async def _page(
             preview = await _preview(request, tenant)
         except InvoiceError as refusal:
             error = error or str(refusal)
+    offers = _offers(snapshot, tenant, row)
     page = PlanView(
         base=_base(visit, tenant),
         subscription=row,
         plan=tenant.plan,
-        offers=_offers(snapshot, tenant, row),
+        offers=offers,
         preview=preview,
         may_preview=may(visit.user, "subscription", "preview"),
         may_write=may(visit.user, "subscription", "write") and tenant.status != "closed",
         managed=services.managed_by(("tenants", tenant.id, "plan")) if tenant.source == "yaml" else "",
+        credits=tuple(_credit(one) for one in reversed(await services.billing.credits(scope, tenant.id)))[:MAX_CREDITS],
+        currency=next((offer.currency for offer in offers if offer.name == tenant.plan), ""),
         error=error,
         notice=NOTICES.get(request.query.get("done", ""), ""),
     )
@@ -105,12 +113,20 @@ async def _act(request: web.Request, visit: Visit, tenant: Tenant) -> web.Stream
                 given = {name: value for name, value in form.items() if isinstance(value, str)}
                 target = _target(given.get("plan", ""), given.get("cycle", ""))
                 await desk.change(tenant.id, target, visit.user.id, _when(given))
-            case "cancel" | "keep" if tenant.source == "yaml":
+            case "credit" if visit.user.tenant is None:
+                await _grant(request, visit, tenant)
+            case "cancel" | "keep" | "end" | "pause" | "resume" if tenant.source == "yaml":
                 raise InvoiceError(f"the subscription of {tenant.id} is set by the configuration: change it there")
             case "cancel":
                 await desk.cancel(tenant.id, visit.user.id)
+            case "end":
+                await desk.cancel(tenant.id, visit.user.id, now=True)
             case "keep":
                 await desk.keep(tenant.id, visit.user.id)
+            case "pause":
+                await desk.pause(tenant.id, visit.user.id)
+            case "resume":
+                await desk.resume(tenant.id, visit.user.id)
             case _:
                 raise web.HTTPNotFound
     except Moved:
@@ -118,6 +134,22 @@ async def _act(request: web.Request, visit: Visit, tenant: Tenant) -> web.Stream
     except InvoiceError as error:
         return await _page(request, visit, tenant, error=str(error), status=409)
     return see_other(f"{_base(visit, tenant)}?done={action}")
+
+
+async def _grant(request: web.Request, visit: Visit, tenant: Tenant) -> None:
+    """Money that the operator gives a tenant, in the currency that it pays in."""
+    form, services = await request.post(), request.app[SERVICES]
+    amount, reason = amount_of(str(form.get("amount", ""))), words_of(str(form.get("reason", "")), "reason")
+    if amount is None or not reason:
+        raise InvoiceError("a credit has an amount, and says why")
+    await services.billing.grant(tenant.id, amount, _currency(services.snapshot(), tenant), visit.user.id, reason)
+
+
+def _currency(snapshot: Snapshot, tenant: Tenant) -> str:
+    try:
+        return plan_prices(snapshot.source, tenant.plan).currency
+    except KeyError:
+        raise InvoiceError("the plan of this tenant is not in the configuration any more") from None
 
 
 def _target(plan: str, cycle: str) -> Target:
@@ -133,6 +165,11 @@ def _when(given: object) -> When:
     return cast(When, text)
 
 
+def _credit(row: CreditRow) -> CreditLine:
+    amount, left = (padded(text, row.currency) for text in (row.amount, row.remaining))
+    return CreditLine(row.created_us, row.source, amount, left, row.currency, row.expires_us)
+
+
 def _offers(snapshot: Snapshot, tenant: Tenant, row: SubscriptionRow | None) -> tuple[PlanOffer, ...]:
     """Every plan with its fees and limits; the present one first, then by fee."""
     offers = []
@@ -144,8 +181,9 @@ def _offers(snapshot: Snapshot, tenant: Tenant, row: SubscriptionRow | None) -> 
         )
         month, year = (None if fee is None else padded(fee, plan.currency) for fee in (plan.monthly, plan.yearly))
         present = name == (row.plan if row else tenant.plan)
-        metered = tuple(sorted({price.meter for price in plan.metered() if price.meter}))
-        offers.append(PlanOffer(name, plan.currency, month, year, words, metered, present, row.cycle if row else ""))
+        prices = tuple(price_words(price, plan.currency) for price in plan.prices)
+        cycle = row.cycle if row else ""
+        offers.append(PlanOffer(name, plan.currency, month, year, plan.trial_days, words, prices, present, cycle))
     return tuple(sorted(offers, key=lambda offer: (not offer.present, offer.month or 0, offer.name)))
 
 

@@ -41,6 +41,10 @@ class PlatformReader:
         rows = tuple(TenantLine(t, n, n * 1000 // largest) for t, n in zip(page.rows, calls, strict=True))
         return TenantList(rows, page.next or "", not after)
 
+    async def on_plans(self) -> dict[str, int]:
+        """How many tenants are on each plan."""
+        return (await self._usage.get()).plans
+
     async def _version(self) -> int:
         """Moves with the ledger, with a reload, and with the window that the figures are of."""
         sequence = await self._services.store.ledger.posting_sequence(PLATFORM)

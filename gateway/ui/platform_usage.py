@@ -18,9 +18,13 @@ EVERYBODY = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class PlatformUsage:
-    """``month`` holds tenants with calls; ``revenue`` the estimates by currency, largest first, before tax."""
+    """``month`` holds tenants with calls; ``revenue`` the estimates by currency, largest first, before tax.
+
+    ``plans`` counts the tenants on each plan.
+    """
 
     tenants: int
+    plans: dict[str, int]
     month: dict[str, UsageSum]
     revenue: tuple[tuple[str, Decimal], ...]
 
@@ -29,7 +33,9 @@ async def platform_usage(services: UiServices) -> PlatformUsage:
     """One sum a distinct month: tenants differ in zone and anchor. Closed tenants owe nothing more and are left out."""
     snapshot, now_us = services.snapshot(), services.clock.now()
     by_period: dict[Period, list[Tenant]] = defaultdict(list)
+    plans: dict[str, int] = defaultdict(int)
     for tenant in await _tenants(services):
+        plans[tenant.plan] += 1
         by_period[current_month(tenant, now_us)].append(tenant)
     month: dict[str, UsageSum] = {}
     revenue: dict[str, Decimal] = defaultdict(Decimal)
@@ -46,7 +52,7 @@ async def platform_usage(services: UiServices) -> PlatformUsage:
             if index % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
     ranked = sorted(revenue.items(), key=lambda item: item[1], reverse=True)
-    return PlatformUsage(sum(map(len, by_period.values())), month, tuple(ranked))
+    return PlatformUsage(sum(plans.values()), plans, month, tuple(ranked))
 
 
 async def _tenants(services: UiServices) -> list[Tenant]:

@@ -12,7 +12,9 @@ FOREIGN = ["/admin/tenants/globex", "/admin/tenants/globex/calls"]
 
 
 async def get(world, path):
-    return await world.client.get(path.replace("{id}", "acme").replace("{key}", "k1"), allow_redirects=False)
+    return await world.client.get(
+        path.replace("{id}", "acme").replace("{key}", "k1").replace("{plan}", "pro"), allow_redirects=False
+    )
 
 
 def allowed(path, role, of_tenant):
