@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from gateway.billing.catalog import Cycle
 from gateway.billing.periods import Schedule
 from gateway.billing.subscription import State, Subscription
+from gateway.clock import DAY_US
 from gateway.period import Period, from_us, to_us
 from gateway.storage.billing_values import CreditRow, InvoiceRow, PendingRow, PhaseRow, SubscriptionRow
 
@@ -83,6 +84,8 @@ class Account:
         if self.closed_draft is not None:
             times.append(self.closed_draft.finalize_us)
         if row.state == State.CANCELED:
+            if self.closed_draft is None and row.billed_until_us is not None:
+                times.append((row.canceled_us or 0) + DAY_US)  # late usage
             return min(times)
         if row.state == State.PENDING:
             times.append(row.start_us)

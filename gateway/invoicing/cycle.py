@@ -137,7 +137,7 @@ async def counted(books: Books, tenant: str, item: UsageItem, watermark: int) ->
     return replace(item, usage=MeteredUsage(await books.units(tenant, span, watermark, aggregates), item.usage.events))
 
 
-async def correction_items(books: Books, account: Account, before_us: int, watermark: int) -> list[Item]:
+async def correction_items(books: Books, account: Account, before_us: int, watermark: int) -> list[CorrectionItem]:
     """Usage of cycles invoiced before that was posted after their watermarks (SEMANTICS §29).
 
     Every final invoice looked at all postings up to its own watermark; only later ones are new.
@@ -153,7 +153,7 @@ async def correction_items(books: Books, account: Account, before_us: int, water
         return []
     earlier = await books.find(InvoiceRow, mine, table.c.state.in_(FINAL), order=(table.c.start_us, table.c.id))
     billed = await billed_charges(books, account, [invoice.id for invoice in earlier])
-    found: list[Item] = []
+    found: list[CorrectionItem] = []
     for invoice in earlier:
         if invoice.reason == "cycle" and invoice.end_us > late_us:
             found += await _corrections(books, invoice, billed, watermark)

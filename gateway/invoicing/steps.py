@@ -10,9 +10,10 @@ from typing import Any
 from gateway.billing.invoice import Reason
 from gateway.billing.items import Item
 from gateway.billing.subscription import SERVED, State, Trigger, due, transition
-from gateway.invoicing.account import Account, TenantFacts
+from gateway.clock import DAY_US
+from gateway.invoicing.account import FAR_US, Account, TenantFacts
 from gateway.invoicing.composing import Composed, Inputs, compose_invoice, grants_of
-from gateway.invoicing.cycle import Context, cycle_items, fee_item, next_phase, plan_of
+from gateway.invoicing.cycle import LATE_US, Context, correction_items, cycle_items, fee_item, next_phase, plan_of
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.outcome import Outcome, changes_of
 from gateway.period import Period, from_us, to_us
@@ -31,6 +32,7 @@ class Step(StrEnum):
     BEGIN = "begin"  # the first fees
     CLOSE = "close"  # a cycle is over
     FINALIZE = "finalize"  # its draft has waited long enough
+    CORRECT = "correct"  # it is canceled, and late usage may have come since
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ def next_step(account: Account, now_us: int, context: Context) -> Step | None:
     if draft is not None and draft.finalize_us <= now_us:
         return Step.FINALIZE
     if row.state == State.CANCELED:
-        return None
+        looks = draft is None and row.billed_until_us is not None and row.next_us <= now_us
+        return Step.CORRECT if looks else None
     if trigger_due(account, now_us, context) is not None:
         return Step.STATE
     if row.state == State.PENDING or account.begins_us > now_us:
@@ -82,6 +85,8 @@ async def take_step(books: Books, account: Account, step: Step, now: Now, contex
         case Step.FINALIZE:
             assert account.draft is not None
             outcome = await finalize_draft(books, account, account.draft, now, context)
+        case Step.CORRECT:
+            outcome = await _correct(books, account, now, context)
     return outcome, _after(account, outcome)
 
 
@@ -115,7 +120,7 @@ def _after(account: Account, outcome: Outcome) -> Account:
     )
     for _, made in outcome.final:
         account = owing(account, made)
-        if made.reason == "cycle":
+        if made.reason in ("cycle", "correction"):
             account = replace(account, draft=None, watermark=max(made.watermark, account.watermark or 0))
     return account
 
@@ -235,6 +240,22 @@ async def finalize_draft(books: Books, account: Account, draft: InvoiceRow, now:
     account = owing(replace(account, draft=None), made)
     row = replace(account.row, next_us=account.wake_us(context.settings.suspend_after_us))
     outcome.replaced.append((account.row, row))
+    return outcome
+
+
+async def _correct(books: Books, account: Account, now: Now, context: Context) -> Outcome:
+    """Late usage of a canceled subscription is an invoice of its own (SEMANTICS §29); it is looked for once a day."""
+    outcome, row, watermark = Outcome(), account.row, await books.watermark()
+    assert row.billed_until_us is not None
+    items = await correction_items(books, account, row.billed_until_us, watermark)
+    spans = [item.item.served for item in items]
+    if spans:
+        period = Period(min(span.start for span in spans), max(span.end for span in spans))
+        composed = compose_for(account, "correction", period, list(items), watermark, now.us, context)
+        if composed.charged:
+            put_invoice(outcome, account, composed, None, Making(context.settings, now.us, now.actor, now.us))
+    more = now.us < (row.canceled_us or 0) + LATE_US
+    outcome.replaced.append((row, replace(row, next_us=now.us + DAY_US if more else FAR_US)))
     return outcome
 
 
