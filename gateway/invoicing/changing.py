@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from gateway.billing.change import When
-from gateway.billing.items import CreditItem, Item
+from gateway.billing.items import CreditItem, Item, lines_of
 from gateway.billing.subscription import State
 from gateway.ids import new_id
 from gateway.invoicing.account import Account
-from gateway.invoicing.codec import item_to_json
-from gateway.invoicing.composing import Composed
+from gateway.invoicing.codec import item_from_json, item_to_json
+from gateway.invoicing.composing import Composed, line_row
 from gateway.invoicing.cycle import FINAL, Context, fee_item, plan_of
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.office import InvoiceError
@@ -109,9 +109,15 @@ async def living_fees(books: Books, account: Account, at_us: int) -> dict[str, l
     for line in await books.find(LineRow, *where, order=(lines.invoice, lines.place)):
         if line.invoice in counted:
             found.setdefault(line.charge, []).append(line)
-    for pending in account.pending:
-        if pending.item["type"] == "credit":
-            found.pop(pending.item["charge"], None)
+    for place, pending in enumerate(account.pending):
+        item = item_from_json(pending.item)
+        if isinstance(item, CreditItem):
+            found.pop(item.charge, None)
+            continue
+        for one in lines_of(item):  # it will be charged with the next invoice, unless that is a draft already
+            if one.charge.startswith(FEE) and not any(line.invoice in counted for line in found.get(one.charge, ())):
+                row = line_row("", place, account.row.tenant, account.row.id, one)
+                found.setdefault(one.charge, []).append(row)
     return {
         charge: group
         for charge, group in found.items()

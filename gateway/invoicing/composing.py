@@ -77,26 +77,29 @@ class Composed:
 
     def lines(self, invoice: str) -> list[LineRow]:
         """The rows of its lines."""
-        return [self._line(invoice, place, one) for place, one in enumerate(self.charged, 1)]
+        tenant, subscription = self.inputs.tenant, self.inputs.subscription
+        return [line_row(invoice, place, tenant, subscription, one) for place, one in enumerate(self.charged, 1)]
 
-    def _line(self, invoice: str, place: int, one: Charged) -> LineRow:
-        line = one.line
-        return LineRow(
-            invoice=invoice,
-            place=place,
-            tenant=self.inputs.tenant,
-            subscription=self.inputs.subscription,
-            charge=one.charge,
-            kind=line.kind,
-            description=line.description,
-            meter=line.meter if line.kind in ("usage", "correction") else "",
-            quantity=plain(line.quantity),
-            exact=plain(line.exact),
-            amount=plain(line.amount.amount),
-            start_us=None if line.period is None else to_us(line.period.start),
-            end_us=None if line.period is None else to_us(line.period.end),
-            steps=[step_to_json(step) for step in line.steps],
-        )
+
+def line_row(invoice: str, place: int, tenant: str, subscription: str, one: Charged) -> LineRow:
+    """The row of a line."""
+    line = one.line
+    return LineRow(
+        invoice=invoice,
+        place=place,
+        tenant=tenant,
+        subscription=subscription,
+        charge=one.charge,
+        kind=line.kind,
+        description=line.description,
+        meter=line.meter if line.kind in ("usage", "correction") else "",
+        quantity=plain(line.quantity),
+        exact=plain(line.exact),
+        amount=plain(line.amount.amount),
+        start_us=None if line.period is None else to_us(line.period.start),
+        end_us=None if line.period is None else to_us(line.period.end),
+        steps=[step_to_json(step) for step in line.steps],
+    )
 
 
 def step_to_json(step: Step) -> Json:

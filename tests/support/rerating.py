@@ -106,7 +106,7 @@ class Contract:
 
     @property
     def begins(self) -> int:
-        return max(self.row.start_us, self.row.trial_end_us or 0)
+        return int(max(self.row.start_us, self.row.trial_end_us or 0))
 
     def phase(self, at_us: int) -> Any:
         return max((one for one in self.phases if one.start_us <= at_us), key=lambda one: one.start_us)
@@ -118,9 +118,11 @@ class Contract:
         return period(date.fromisoformat(self.row.anchor), self.row.timezone, at_us, 12)
 
     def age(self, at_us: int) -> int:
-        zone = ZoneInfo(self.row.timezone)
-        first, last = (datetime.fromtimestamp(us // SECOND, zone) for us in (self.begins, at_us))
-        return (last.year - first.year) * 12 + last.month - first.month
+        """How many of its months were begun before."""
+        age, begun = 0, self.month(self.begins)[1]
+        while begun <= at_us:
+            age, begun = age + 1, self.month(begun)[1]
+        return age
 
 
 def usage_owed(contract: Contract, ledger: Ledger, sold: dict[str, Sold], watermark: int) -> dict[str, int]:
