@@ -13,8 +13,8 @@ from gateway.metering.record import CallRecord
 QUARTER_US = 15 * MINUTE_US
 DAY_US = 96 * QUARTER_US
 
-BY_DAY, BY_TENANT = 1, 2
-"""Two coarser sums of the same figures: whole days in UTC, and quarter hours of a tenant without key and route."""
+BY_DAY, BY_TENANT, BY_TENANT_DAY = 1, 2, 3
+"""Coarser sums of the same figures: whole days in UTC, a tenant's quarter hours without key and route, its days."""
 
 LATENCY_BOUNDS_US = tuple(ms * 1000 for ms in (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000))
 """Upper bounds of the histogram's buckets, inclusive; one more bucket holds what is slower."""
@@ -34,13 +34,14 @@ def quarter_of(at_us: int) -> int:
 
 
 CoarseKey = tuple[object, ...]
-"""Tenant, ``BY_DAY`` or ``BY_TENANT``, start, key, route, status class, and a meter where there is one."""
+"""Tenant, which of the coarser sums, start, key, route, status class, and a meter where there is one."""
 
 
-def coarse_keys(tenant: str, quarter_us: int, key: str, route: str, *rest: object) -> tuple[CoarseKey, CoarseKey]:
-    """The two coarser sums that a cell is part of; ``rest`` is the status class, and a meter where there is one."""
-    by_day = (tenant, BY_DAY, quarter_us - quarter_us % DAY_US, key, route, *rest)
-    return by_day, (tenant, BY_TENANT, quarter_us, "", "", *rest)
+def coarse_keys(tenant: str, quarter_us: int, key: str, route: str, *rest: object) -> tuple[CoarseKey, ...]:
+    """The coarser sums that a cell is part of; ``rest`` is the status class, and a meter where there is one."""
+    day_us = quarter_us - quarter_us % DAY_US
+    by_day = (tenant, BY_DAY, day_us, key, route, *rest)
+    return by_day, (tenant, BY_TENANT, quarter_us, "", "", *rest), (tenant, BY_TENANT_DAY, day_us, "", "", *rest)
 
 
 def coarsened(sums: Mapping[CellKey, Sequence[int]] | Mapping[UnitKey, Sequence[int]]) -> dict[CoarseKey, list[int]]:

@@ -5,7 +5,7 @@ Times are microseconds (``_us``), ids of calls and hashes are raw bytes, units a
 
 import sqlalchemy as sa
 
-REVISION = "0008"
+REVISION = "0009"
 """The schema this code reads and writes: the newest file in ``migrations/versions``."""
 
 metadata = sa.MetaData()
@@ -251,7 +251,7 @@ rollup_units = sa.Table(
 )
 
 # The same sums once more, coarser, so that a page over months reads few rows; ``kind`` is ``metering.rollup.BY_DAY``
-# (``quarter_us`` is the day's start) or ``BY_TENANT`` (key and route are empty).
+# (``quarter_us`` is the day's start), ``BY_TENANT`` (key and route are empty) or ``BY_TENANT_DAY`` (both).
 rollup_sums = sa.Table(
     "rollup_sums",
     metadata,

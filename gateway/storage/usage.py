@@ -1,8 +1,7 @@
 """Reading usage: sums over a period, as a whole, over time, or by key, route, meter, status or tenant."""
 
 import json
-from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -11,19 +10,29 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.clock import MINUTE_US
-from gateway.metering.rollup import BY_DAY, BY_TENANT, DAY_US, LATENCY_BOUNDS_US, LATENCY_BUCKETS, QUARTER_US
+from gateway.metering.rollup import (
+    BY_DAY,
+    BY_TENANT,
+    BY_TENANT_DAY,
+    LATENCY_BOUNDS_US,
+    LATENCY_BUCKETS,
+    QUARTER_US,
+)
 from gateway.period import calendar_period, from_us, to_us
 from gateway.storage import schema
 from gateway.storage.engine import Database
+from gateway.storage.pieces import Piece, pieces_of, table_of
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
 from gateway.storage.scoping import platform_only, within
-from gateway.storage.slices import Span, rounded, slices
+from gateway.storage.slices import Slices, Span, rounded, slices
 from gateway.storage.values import Bucket, Dimension, RefusalSum, UsageSum
 
 UTC_ZONE = ZoneInfo("UTC")
 
-Group = Literal["all", "tenant", "key", "route", "status", "quarter"]
-Sums = dict[str | int, UsageSum]
+Column = Literal["tenant", "key", "route", "status"]
+Named = tuple[int, tuple[str | int, ...]]
+"""The number of a period, and what names a sum within it."""
+Sums = dict[Named, UsageSum]
 AnyColumn = sa.ColumnElement[Any]
 
 
@@ -37,10 +46,12 @@ class Source:
     quarter: sa.ColumnElement[int]
     kind: int | None = None
 
-    def matching(self, scope: Scope, query: UsageQuery, span: Span) -> list[sa.ColumnElement[bool]]:
-        """The rows of a query within the scope."""
+    def matching(self, scope: Scope, query: UsageQuery, span: Span | None = None) -> list[sa.ColumnElement[bool]]:
+        """The rows of a query within the scope, and a span of time."""
         columns = self.table.c
-        found = [within(scope, columns.tenant), span.holds(self.time)]
+        found = [within(scope, columns.tenant)]
+        if span is not None:
+            found.append(span.holds(self.time))
         if self.kind is not None:
             found.append(columns.kind == self.kind)
         if query.key:
@@ -49,17 +60,9 @@ class Source:
             found.append(columns.route == query.route)
         return found
 
-    def group(self, by: Group) -> tuple[AnyColumn, list[AnyColumn]]:
-        """What names a sum, and the columns to group by; all in one sum has no group."""
-        match by:
-            case "all":
-                return sa.literal(""), []
-            case "status":
-                return self.status_class, [self.status_class]
-            case "quarter":
-                return self.quarter, [self.quarter]
-            case _:
-                return self.table.c[by], [self.table.c[by]]
+    def groups(self, by: Sequence[Column]) -> list[AnyColumn]:
+        """The columns that name a sum."""
+        return [self.status_class if name == "status" else self.table.c[name] for name in by]
 
 
 # Written into the SQL, not bound: a group expression must read the same wherever it stands.
@@ -73,6 +76,8 @@ def _rollup(table: sa.Table, kind: int | None = None) -> Source:
 CELLS, UNITS = _rollup(schema.rollups), _rollup(schema.rollup_units)
 DAY_CELLS, DAY_UNITS = _rollup(schema.rollup_sums, BY_DAY), _rollup(schema.rollup_unit_sums, BY_DAY)
 TENANT_CELLS, TENANT_UNITS = _rollup(schema.rollup_sums, BY_TENANT), _rollup(schema.rollup_unit_sums, BY_TENANT)
+TENANT_DAY_CELLS = _rollup(schema.rollup_sums, BY_TENANT_DAY)
+TENANT_DAY_UNITS = _rollup(schema.rollup_unit_sums, BY_TENANT_DAY)
 ROWS = Source(
     schema.calls,
     schema.calls.c.at_us,
@@ -89,9 +94,10 @@ class UsageReads:
     async def totals(self, scope: Scope, query: UsageQuery) -> UsageTotals:
         """Sum a scope's usage from rollups and, at the period's ragged ends, rows."""
         async with self._database.read() as connection:
-            sums = await _sums(connection, scope, query, "all")
+            sums = await _sums(connection, scope, query, [_span(query)])
             complete_until_us = await _watermark(connection)
-        total = sums.get("", UsageSum())
+        total = sums.get((0, ()), UsageSum())
+        _drop_nothing(total)
         return UsageTotals(
             total.calls, total.billable, total.units, total.request_bytes, total.response_bytes, complete_until_us
         )
@@ -101,50 +107,63 @@ class UsageReads:
     ) -> list[UsageSum]:
         """Usage over time, one sum a bucket of the zone's clock, without holes."""
         buckets = list(_buckets(query, bucket, zone))
-        starts = [sum.start_us for sum in buckets]
+        spans = [Span(max(one.start_us, query.start_us), min(one.end_us, query.end_us)) for one in buckets]
         async with self._database.read() as connection:
-            sums = await _sums(connection, scope, query, "quarter")
-        for quarter, part in sums.items():
-            # A zone's offsets are multiples of a quarter hour (SEMANTICS §27); the query may start within one.
-            _merge(buckets[max(0, bisect_right(starts, int(quarter)) - 1)], part)
+            sums = await _sums(connection, scope, query, spans)
+        for (place, _), part in sums.items():
+            _merge(buckets[place], part)
+            _drop_nothing(buckets[place])
         return buckets
+
+    async def periods(
+        self, scope: Scope, periods: Sequence[tuple[int, int]], key: str = "", route: str = ""
+    ) -> list[UsageSum]:
+        """Usage of each of some periods ``(start_us, end_us)``, in their order: one query for a year of months."""
+        async with self._database.read() as connection:
+            spans = [Span(*period) for period in periods]
+            sums = await _sums(connection, scope, UsageQuery(0, 0, key, route), spans)
+        found = [sums.get((place, ()), UsageSum()) for place in range(len(periods))]
+        for one, period in zip(found, periods, strict=True):
+            one.start_us, one.end_us = period
+            _drop_nothing(one)
+        return found
 
     async def breakdown(self, scope: Scope, query: UsageQuery, by: Dimension = "route") -> list[UsageSum]:
         """Usage by key, route or status class (``2xx``), most calls first; or by meter, most units first.
 
         By meter a sum has a name and units only: a call has several meters.
         """
+        return (await self.breakdowns(scope, query, (by,)))[0]
+
+    async def breakdowns(
+        self, scope: Scope, query: UsageQuery, by: Sequence[Dimension] = ("route", "key")
+    ) -> list[list[UsageSum]]:
+        """Several breakdowns of the same usage from one reading."""
+        columns: list[Column] = [name for name in by if name != "meter"]
         async with self._database.read() as connection:
-            sums = await _sums(connection, scope, query, "all" if by == "meter" else by)
-        if by == "meter":
-            units = sums.get("", UsageSum()).units
-            return [
-                UsageSum(meter, units={meter: n}) for meter, n in sorted(units.items(), key=lambda i: (-i[1], i[0]))
-            ]
-        return _named(sums, by)
+            sums = await _sums(connection, scope, query, [_span(query)], columns)
+        return [_by_meter(sums) if name == "meter" else _named(sums, name, columns.index(name)) for name in by]
 
     async def top_tenants(self, scope: Scope, query: UsageQuery, limit: int = 10) -> list[UsageSum]:
         """The tenants with most calls; calls of no tenant are left out."""
         platform_only(scope)
         async with self._database.read() as connection:
-            sums = await _sums(connection, scope, query, "tenant")
-        sums.pop("", None)
-        return _named(sums, "tenant")[:limit]
+            sums = await _sums(connection, scope, query, [_span(query)], ("tenant",))
+        return [one for one in _named(sums, "tenant") if one.name][:limit]
 
     async def latency(self, scope: Scope, query: UsageQuery) -> tuple[int, ...]:
         """Calls by duration, one figure a bucket of ``metering.rollup.LATENCY_BOUNDS_US`` and one above."""
-        histogram = [0] * LATENCY_BUCKETS
         async with self._database.read() as connection:
-            end_us = await rounded(connection, within(scope, schema.calls.c.tenant), query.end_us)
-            cut = slices(query.start_us, end_us)
-            for cells, _, span in _pieces(query, cut.quarters, "all") if cut.quarters else ():
-                columns = [sa.func.sum(cells.table.c[name]) for name in schema.LATENCY_COLUMNS]
-                where = cells.matching(scope, query, span)
-                _add_row(histogram, (await connection.execute(sa.select(*columns).where(*where))).one())
-            for span in cut.rows:
-                where = [*ROWS.matching(scope, query, span), schema.calls.c.part == 0]
-                _add_row(histogram, (await connection.execute(sa.select(*_row_buckets()).where(*where))).one())
-        return tuple(histogram)
+            found = await _histograms(connection, scope, query, ())
+        return found.get((), (0,) * LATENCY_BUCKETS)
+
+    async def latencies(
+        self, scope: Scope, query: UsageQuery, by: Literal["key", "route", "status"] = "route"
+    ) -> dict[str, tuple[int, ...]]:
+        """The same histograms by key, route or status class (``2xx``)."""
+        async with self._database.read() as connection:
+            found = await _histograms(connection, scope, query, (by,))
+        return {_name(name, by): histogram for (name,), histogram in found.items() if any(histogram)}
 
     async def refusals(self, scope: Scope, query: UsageQuery) -> list[RefusalSum]:
         """Refused calls by code, most first; the period is taken in whole minutes."""
@@ -164,35 +183,55 @@ async def _watermark(connection: AsyncConnection) -> int:
     return int((await connection.execute(oldest)).scalar_one())
 
 
-async def _sums(connection: AsyncConnection, scope: Scope, query: UsageQuery, by: Group) -> Sums:
-    end_us = await rounded(connection, within(scope, schema.calls.c.tenant), query.end_us)
-    cut = slices(query.start_us, end_us)
+async def _sums(
+    connection: AsyncConnection, scope: Scope, query: UsageQuery, spans: Sequence[Span], by: Sequence[Column] = ()
+) -> Sums:
+    """The sums of each span; of ``query`` its key and route."""
+    cuts = await _cut(connection, scope, spans)
     sums: Sums = {}
-    if cut.quarters:
-        for cells, units, span in _pieces(query, cut.quarters, by):
-            async for name, part in _from_rollups(connection, scope, query, cells, units, span, by):
-                _merge(sums.setdefault(name, UsageSum()), part)
-    for span in cut.rows:
-        async for name, part in _from_rows(connection, scope, query, span, by):
+    for cells, units, pieces in _sources(query, cuts, by):
+        async for name, part in _from_rollups(connection, scope, query, cells, units, pieces, by):
             _merge(sums.setdefault(name, UsageSum()), part)
+    for place, cut in enumerate(cuts):
+        for span in cut.rows:
+            async for names, part in _from_rows(connection, scope, query, span, by):
+                _merge(sums.setdefault((place, names), UsageSum()), part)
     return sums
 
 
-def _pieces(query: UsageQuery, quarters: Span, by: Group) -> Iterator[tuple[Source, Source, Span]]:
-    """Which sums answer which part of a period, for calls and for units: the coarsest that know what is asked."""
-    detailed = bool(query.key or query.route) or by in ("key", "route")
-    fine = (CELLS, UNITS) if detailed else (TENANT_CELLS, TENANT_UNITS)
-    if by == "quarter":
-        yield *fine, quarters
-        return
-    first, last = -(-quarters.start_us // DAY_US) * DAY_US, quarters.end_us // DAY_US * DAY_US
-    if first >= last:
-        yield *fine, quarters
-        return
-    yield DAY_CELLS, DAY_UNITS, Span(first, last)
-    for ragged in (Span(quarters.start_us, first), Span(last, quarters.end_us)):
-        if ragged.start_us < ragged.end_us:
-            yield *fine, ragged
+async def _cut(connection: AsyncConnection, scope: Scope, spans: Sequence[Span]) -> list[Slices]:
+    """Each span cut; the newest may end now."""
+    newest = max((span.end_us for span in spans), default=0)
+    rounded_us = await rounded(connection, within(scope, schema.calls.c.tenant), newest)
+    return [slices(span.start_us, rounded_us if span.end_us == newest else span.end_us) for span in spans]
+
+
+def _sources(
+    query: UsageQuery, cuts: Sequence[Slices], by: Sequence[Column]
+) -> Iterator[tuple[Source, Source, list[Piece]]]:
+    """Which sums answer which pieces, for calls and for units: the coarsest that know what is asked."""
+    pieces = pieces_of([(place, cut.quarters) for place, cut in enumerate(cuts) if cut.quarters is not None])
+    detailed = bool(query.key or query.route) or "key" in by or "route" in by
+    if pieces.days:
+        yield *((DAY_CELLS, DAY_UNITS) if detailed else (TENANT_DAY_CELLS, TENANT_DAY_UNITS)), pieces.days
+    if pieces.quarters:
+        yield *((CELLS, UNITS) if detailed else (TENANT_CELLS, TENANT_UNITS)), pieces.quarters
+
+
+def _summed(
+    source: Source,
+    scope: Scope,
+    query: UsageQuery,
+    pieces: Sequence[Piece],
+    groups: list[AnyColumn],
+    sums: list[AnyColumn],
+) -> sa.Select[Any]:
+    """The sums of ``pieces`` by ``groups``, the place first."""
+    piece = table_of(pieces)
+    during = sa.and_(source.time >= piece.c.start_us, source.time < piece.c.end_us)
+    joined = piece.join(source.table, sa.and_(*source.matching(scope, query), during))
+    select = sa.select(piece.c.place, *groups, *(sa.func.sum(piece.c.sign * column) for column in sums))
+    return select.select_from(joined).group_by(piece.c.place, *groups)
 
 
 async def _from_rollups(
@@ -201,41 +240,42 @@ async def _from_rollups(
     query: UsageQuery,
     of_calls: Source,
     of_units: Source,
-    span: Span,
-    by: Group,
-) -> AsyncIterator[tuple[str | int, UsageSum]]:
+    pieces: Sequence[Piece],
+    by: Sequence[Column],
+) -> AsyncIterator[tuple[Named, UsageSum]]:
     cells = of_calls.table.c
-    errors = sa.func.sum(sa.case((cells.status_class == 5, cells.calls), else_=0))
-    figures = [sa.func.sum(column) for column in (cells.calls, cells.billable)]
-    sizes = [sa.func.sum(column) for column in (cells.request_bytes, cells.response_bytes)]
-    name_of, groups = of_calls.group(by)
-    select = sa.select(name_of, *figures, errors, *sizes).where(*of_calls.matching(scope, query, span))
-    for name, *numbers in await connection.execute(select.group_by(*groups)):
-        calls, billable, failed, received, sent = (int(number or 0) for number in numbers)
-        yield name, UsageSum("", 0, 0, calls, billable, failed, received, sent)
+    errors = sa.case((cells.status_class == FIVE, cells.calls), else_=ZERO)
+    figures = [cells.calls, cells.billable, errors, cells.request_bytes, cells.response_bytes]
+    select = _summed(of_calls, scope, query, pieces, of_calls.groups(by), figures)
+    for place, *rest in await connection.execute(select):
+        yield (place, tuple(rest[: len(by)])), _figures(rest[len(by) :])
     units = of_units.table.c
-    name_of, groups = of_units.group(by)
-    by_meter = sa.select(name_of, units.meter, sa.func.sum(units.units)).where(*of_units.matching(scope, query, span))
-    for name, meter, amount in await connection.execute(by_meter.group_by(*groups, units.meter)):
+    select = _summed(of_units, scope, query, pieces, [*of_units.groups(by), units.meter], [units.units])
+    for place, *names, meter, amount in await connection.execute(select):
         if amount:
-            yield name, UsageSum(units={meter: int(amount)})
+            yield (place, tuple(names)), UsageSum(units={meter: int(amount)})
+
+
+def _figures(numbers: Iterable[int]) -> UsageSum:
+    calls, billable, errors, received, sent = map(int, numbers)
+    return UsageSum("", 0, 0, calls, billable, errors, received, sent)
 
 
 async def _from_rows(
-    connection: AsyncConnection, scope: Scope, query: UsageQuery, span: Span, by: Group
-) -> AsyncIterator[tuple[str | int, UsageSum]]:
+    connection: AsyncConnection, scope: Scope, query: UsageQuery, span: Span, by: Sequence[Column]
+) -> AsyncIterator[tuple[tuple[str | int, ...], UsageSum]]:
     rows = schema.calls.c
-    name_of, groups = ROWS.group(by)
+    groups = ROWS.groups(by)
     final, failed = rows.part == ZERO, ROWS.status_class == FIVE
     kinds: list[AnyColumn] = [final, failed, rows.billable, rows.units]
     sums = (sa.func.count(), sa.func.sum(rows.request_bytes), sa.func.sum(rows.response_bytes))
-    select = sa.select(name_of, *kinds, *sums).where(*ROWS.matching(scope, query, span)).group_by(*groups, *kinds)
+    select = sa.select(*kinds, *sums, *groups).where(*ROWS.matching(scope, query, span)).group_by(*groups, *kinds)
     found: Iterable[Any] = await connection.execute(select)
-    for name, is_final, is_error, billable, text, count, received, sent in found:
+    for is_final, is_error, billable, text, count, received, sent, *names in found:
         calls = count if is_final else 0
         units = {meter: n * count for meter, n in json.loads(text).items() if n} if billable else {}
         charged, errors = calls if billable else 0, calls if is_error else 0
-        yield name, UsageSum("", 0, 0, calls, charged, errors, int(received), int(sent), units)
+        yield tuple(names), UsageSum("", 0, 0, calls, charged, errors, int(received), int(sent), units)
 
 
 def _merge(into: UsageSum, part: UsageSum) -> None:
@@ -248,10 +288,33 @@ def _merge(into: UsageSum, part: UsageSum) -> None:
         into.units[meter] = into.units.get(meter, 0) + amount
 
 
-def _named(sums: Sums, by: Group | Dimension) -> list[UsageSum]:
-    for name, part in sums.items():
-        part.name = f"{name}xx" if by == "status" else str(name)
-    return sorted(sums.values(), key=lambda part: (-part.calls, part.name))
+def _drop_nothing(one: UsageSum) -> None:
+    """Leave out meters whose days were taken apart to nothing."""
+    one.units = {meter: amount for meter, amount in one.units.items() if amount}
+
+
+def _name(value: str | int, by: Column) -> str:
+    return f"{value}xx" if by == "status" else str(value)
+
+
+def _named(sums: Sums, by: Column, column: int = 0) -> list[UsageSum]:
+    found: dict[str, UsageSum] = {}
+    for (_, names), part in sums.items():
+        name = _name(names[column], by)
+        _merge(found.setdefault(name, UsageSum(name)), part)
+    for one in found.values():
+        _drop_nothing(one)
+    real = [one for one in found.values() if one.units or one.calls or one.request_bytes or one.response_bytes]
+    return sorted(real, key=lambda part: (-part.calls, part.name))
+
+
+def _by_meter(sums: Sums) -> list[UsageSum]:
+    whole = UsageSum()
+    for part in sums.values():
+        _merge(whole, part)
+    _drop_nothing(whole)
+    ordered = sorted(whole.units.items(), key=lambda item: (-item[1], item[0]))
+    return [UsageSum(meter, units={meter: amount}) for meter, amount in ordered]
 
 
 def _buckets(query: UsageQuery, bucket: Bucket, zone: ZoneInfo) -> list[UsageSum]:
@@ -264,9 +327,32 @@ def _buckets(query: UsageQuery, bucket: Bucket, zone: ZoneInfo) -> list[UsageSum
     return buckets
 
 
-def _add_row(histogram: list[int], row: Iterable[Any]) -> None:
-    for index, count in enumerate(row):
-        histogram[index] += int(count or 0)
+async def _histograms(
+    connection: AsyncConnection, scope: Scope, query: UsageQuery, by: Sequence[Column]
+) -> dict[tuple[str | int, ...], tuple[int, ...]]:
+    found: dict[tuple[str | int, ...], list[int]] = {}
+    for select in _latency_selects(scope, query, await _cut(connection, scope, [_span(query)]), by):
+        for _, *row in await connection.execute(select):
+            histogram = found.setdefault(tuple(row[: len(by)]), [0] * LATENCY_BUCKETS)
+            for index, count in enumerate(row[len(by) :]):
+                histogram[index] += int(count or 0)
+    return {names: tuple(histogram) for names, histogram in found.items()}
+
+
+def _latency_selects(
+    scope: Scope, query: UsageQuery, cuts: Sequence[Slices], by: Sequence[Column]
+) -> Iterator[sa.Select[Any]]:
+    for cells, _, pieces in _sources(query, cuts, by):
+        yield _summed(cells, scope, query, pieces, cells.groups(by), [cells.table.c[n] for n in schema.LATENCY_COLUMNS])
+    for span in cuts[0].rows:
+        where = [*ROWS.matching(scope, query, span), schema.calls.c.part == 0]
+        groups = ROWS.groups(by)
+        columns: list[AnyColumn] = [ZERO, *groups, *_row_buckets()]
+        yield sa.select(*columns).where(*where).group_by(*groups)
+
+
+def _span(query: UsageQuery) -> Span:
+    return Span(query.start_us, query.end_us)
 
 
 def _row_buckets() -> list[sa.ColumnElement[int]]:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.clock import SECOND_US
 from gateway.period import Period, from_us, to_us
-from gateway.storage.ports import Scope, UsageQuery
+from gateway.storage.ports import PLATFORM, Scope, UsageQuery
 from gateway.storage.values import UsageSum
 from gateway.tenants.model import Tenant
 from gateway.tenants.zones import current_month, zone_of
@@ -54,11 +54,12 @@ async def usage_view(services: UiServices, tenant: Tenant, base: str, choice: Us
     chosen = next((m for m in months if choice.month in ("", first_day(m, zone))), None)
     if chosen is None:
         return None
-    history = [(m, await store.ledger.breakdown(scope, _query(m, choice), by="route")) for m in reversed(months)]
-    routes = next(rows for month, rows in history if month == chosen)
-    keys = await store.ledger.breakdown(scope, _query(chosen, choice), by="key")
+    spans = [(to_us(month.start), to_us(month.end)) for month in reversed(months)]
+    sums = await store.ledger.periods(scope, spans, choice.key, choice.route)
+    history = list(zip(reversed(months), sums, strict=True))
+    routes, keys = await store.ledger.breakdowns(scope, _query(chosen, choice), by=("route", "key"))
     names = {key.id: key.name or key.id for key in await store.keys.list(scope, tenant.id)}
-    meters = sorted({meter for _, rows in history for row in rows for meter in row.units} - {CALLS})
+    meters = sorted({meter for one in sums for meter in one.units} - {CALLS})
     known_routes = [route.name for route in services.snapshot().routes]
     others = tuple(meter for meter in meters if any(meter in row.units for row in routes))
     return UsageView(
@@ -84,7 +85,7 @@ async def usage_view(services: UiServices, tenant: Tenant, base: str, choice: Us
             _row(r, names.get(r.name, r.name) or "no key", choice.href(base, key=r.name), others)
             for r in keys[:MAX_ROWS]
         ),
-        complete_until_us=(await store.ledger.totals(scope, _query(chosen, choice))).complete_until_us,
+        complete_until_us=await store.ledger.complete_until(PLATFORM),
     )
 
 
@@ -120,12 +121,10 @@ def _row(found: UsageSum, name: str, href: str, meters: Sequence[str]) -> UsageR
     return UsageRow(name, href, found.calls, found.errors, found.billable, units)
 
 
-def _history(
-    months: Sequence[tuple[Period, list[UsageSum]]], base: str, choice: UsageChoice, zone: ZoneInfo
-) -> BarChart:
+def _history(months: Sequence[tuple[Period, UsageSum]], base: str, choice: UsageChoice, zone: ZoneInfo) -> BarChart:
     points = []
-    for month, rows in months:
-        good, bad = _figures(rows, choice.meter)
+    for month, found in months:
+        good, bad = _figures(found, choice.meter)
         first = month.start.astimezone(zone)
         href = choice.href(base, month=first_day(month, zone))
         points.append(Point(_month_name(month, zone), f"{first:%b %Y}", good, bad, href))
@@ -138,17 +137,14 @@ async def _days(services: UiServices, tenant: Tenant, month: Period, choice: Usa
     points = []
     for row in await services.store.ledger.series(Scope(tenant.id), replace(query, end_us=until_us), "day", zone):
         day = from_us(row.start_us).astimezone(zone)
-        good, bad = _figures([row], choice.meter)
+        good, bad = _figures(row, choice.meter)
         points.append(Point(f"{day:%a} {day.day} {day:%b %Y}", f"{day.day} {day:%b}", good, bad))
     return bar_chart("days", f"{_title(choice.meter)} per day, {_month_name(month, zone)}", points, choice.meter)
 
 
-def _figures(rows: Sequence[UsageSum], meter: str) -> tuple[int, int]:
+def _figures(found: UsageSum, meter: str) -> tuple[int, int]:
     """Calls that were answered and that failed; of another meter its billable units."""
-    if meter == CALLS:
-        failed = sum(row.errors for row in rows)
-        return sum(row.calls for row in rows) - failed, failed
-    return sum(row.units.get(meter, 0) for row in rows), 0
+    return (found.calls - found.errors, found.errors) if meter == CALLS else (found.units.get(meter, 0), 0)
 
 
 def _title(meter: str) -> str:

@@ -107,6 +107,7 @@ INNER = {
     "_watermark": "hosts and heads hold no tenant's data",
     "_versions": "the catalog is the platform's, its prices no secret",
     "publish": "the catalog is the platform's",
+    "table_of": "the pieces of periods, no table of the store",
     "_add": "billing_usage hands the scope on as a condition",
     "add": "each row is checked against the scope",
 }

@@ -1,6 +1,7 @@
 """Any order, duplication and lateness of batches gives the same rows, rollups and totals (issue: the ledger)."""
 
 import asyncio
+import itertools
 import json
 import random
 from collections import Counter
@@ -133,6 +134,51 @@ def test_sums_equal_the_rows_of_any_period(fresh_store, data: st.DataObject, see
         arguments = ("acme", "calls", query.start_us, query.end_us, key, routes)
         assert await ledger.quota_sums(PLATFORM, *arguments) == expected
         assert sum(units for _, units in await ledger.quota_rows(PLATFORM, *arguments)) == expected
+
+    asyncio.run(compare())
+
+
+@settings(max_examples=10, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32))
+def test_days_taken_apart_are_the_rows_of_any_periods(fresh_store, data: st.DataObject, seed: int) -> None:  # type: ignore[no-untyped-def]
+    """Over a week, sums of days are added and quarter hours taken away from them: what is left is what the rows say."""
+    rng = random.Random(seed)
+    entries = [one for one in varied(rng, 60) if isinstance(one, CallRecord)]
+    for one in entries:
+        shift = rng.randrange(7 * 96) * QUARTER
+        one.at_us, one.part_at_us = one.at_us + shift, one.part_at_us + shift if one.part_at_us else 0
+    bounds = st.integers(-100, 800).map(lambda quarters: T0 + quarters * QUARTER)
+    ragged = st.integers(-QUARTER, 8 * 96 * QUARTER).map(lambda offset: T0 + offset)
+    instants = sorted(data.draw(st.lists(bounds | ragged, min_size=2, max_size=9, unique=True)))
+    spans = list(itertools.pairwise(instants))
+    key, route = data.draw(st.sampled_from(["", "k1"])), data.draw(st.sampled_from(["", "chat"]))
+    zone = ZoneInfo(data.draw(st.sampled_from(["UTC", "Asia/Kathmandu", "Pacific/Auckland", "America/St_Johns"])))
+
+    async def compare() -> None:
+        async with fresh_store() as store:
+            await store.ledger.post("a", frames(entries, "a"))
+            for scope in (PLATFORM, Scope("acme")):
+                found = await store.ledger.periods(scope, spans, key, route)
+                assert [(one.start_us, one.end_us) for one in found] == spans
+                for one in found:
+                    query = UsageQuery(one.start_us, one.end_us, key, route)
+                    expected = naive(list(entries), scope, query)
+                    assert (one.calls, one.billable, one.units, one.response_bytes) == expected
+                whole = UsageQuery(instants[0], instants[-1], key, route)
+                days = await store.ledger.series(scope, whole, "day", zone)
+                by = await store.ledger.breakdowns(scope, whole, ("route", "key", "status", "meter"))
+                expected = naive(list(entries), scope, whole)
+                for sums in (days, *by[:3]):
+                    assert sum(one.calls for one in sums) == expected[0]
+                    assert sum(one.response_bytes for one in sums) == expected[3]
+                assert {one.name: one.units[one.name] for one in by[3]} == expected[2]
+                for day in days:
+                    within = UsageQuery(max(day.start_us, whole.start_us), min(day.end_us, whole.end_us), key, route)
+                    assert (day.calls, day.units) == naive(list(entries), scope, within)[0:3:2]
+                by_status = await store.ledger.latencies(scope, whole, "status")
+                assert {name: sum(histogram) for name, histogram in by_status.items()} == {
+                    one.name: one.calls for one in by[2] if one.calls
+                }
 
     asyncio.run(compare())
 

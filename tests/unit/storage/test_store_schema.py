@@ -114,11 +114,12 @@ async def test_coarse_sums_are_made_from_what_is_there(store: Store, tmp_path: P
     await store.ledger.post("a", frames(varied(random.Random(4), 300), "a"))
     await store.close()
     engine = sa.create_engine(f"sqlite:///{tmp_path}/data/gateway.db")
-    with engine.begin() as connection:  # that step alone, whatever came after it
+    with engine.begin() as connection:  # those steps alone, whatever came between and after them
         for table in ("rollup_sums", "rollup_unit_sums"):
             connection.execute(sa.text(f"DROP TABLE {table}"))
         with Operations.context(MigrationContext.configure(connection)):
-            importlib.import_module("gateway.storage.migrations.versions.0006_coarse_rollups").upgrade()
+            for step in ("0006_coarse_rollups", "0009_tenant_days"):
+                importlib.import_module(f"gateway.storage.migrations.versions.{step}").upgrade()
     again = await open_store(URL, tmp_path)
     assert await again.ledger.rollup_differences(PLATFORM) == []
     await again.close()
