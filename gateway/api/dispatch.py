@@ -5,12 +5,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 from aiohttp import web
 
 from gateway.accounts.refused import AccountError
-from gateway.api.admission import Admission, client_address
+from gateway.api.admission import client_address
 from gateway.api.authentication import admit
 from gateway.api.kept import HEADER as IDEMPOTENCY_KEY
 from gateway.api.kept import Finished, Keeper
@@ -27,10 +26,11 @@ from gateway.invoicing.changing import ManagedByConfig
 from gateway.invoicing.office import InvoiceError, NotFound
 from gateway.payments.ports import ProviderError
 from gateway.storage.billing_rows import Moved
-from gateway.storage.engine import Conflict
+from gateway.storage.engine import Conflict, Contended
 from gateway.storage.values import BadCursor
 
 PREFIX = "/api/v1"
+ATTEMPTS = 5
 BILLING_ERRORS = (InvoiceError, InvoiceTransitionError, PaymentTransitionError, ProviderError, TransitionError)
 """What the desk of billing refuses: what was asked cannot be in the present state."""
 PORTAL = web.RequestKey("portal_listener", bool)
@@ -44,9 +44,8 @@ class Dispatcher:
     def __init__(self, services: ApiServices, operations: Sequence[Operation]) -> None:
         self._services = services
         self._routes = Routes(operations)
-        self._admission = Admission()
+        self._admission = services.admission
         self._keeper = Keeper(services.secret)
-        self._changing = asyncio.Lock()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, whatever happens."""
@@ -84,11 +83,21 @@ class Dispatcher:
             call.raw = await read_body(request, operation.max_body, operation.media_types)
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is None or not operation.keeps_answers:
-            return await self._perform(operation, call)
-        replayed = await self._keeper.begin(operation, call, key)
-        if replayed is not None:
-            return Finished(replayed.status, replayed.headers | {"Idempotent-Replayed": "true"}, replayed.body)
-        return await self._once(operation, call, key)
+            return await self._in_one(operation, call) if operation.changes else await self._perform(operation, call)
+        await self._keeper.tidy(call)
+        with self._keeper.alone(call, key):
+            return await self._in_one(operation, call, key)
+
+    async def _in_one(self, operation: Operation, call: Call, key: str | None = None) -> Finished:
+        """In one transaction: what is done, who did it, and the answer to repeats."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with call.services.store.unit():
+                    return await (self._perform(operation, call) if key is None else self._once(operation, call, key))
+            except Contended:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError
 
     async def _admit(self, operation: Operation, call: Call) -> None:
         """Rate and permission. Failed credentials and open operations count for the address, others for the person."""
@@ -108,16 +117,17 @@ class Dispatcher:
             self._admission.take(f"user {call.user.id}", now)
 
     async def _once(self, operation: Operation, call: Call, key: str) -> Finished:
-        """Perform, and keep the answer for repeats, refusals too."""
+        """The answer of the first such request; else perform, and keep the answer for repeats, refusals too."""
+        found = await self._keeper.find(operation, call, key)
+        if found is not None:
+            return found
         try:
-            answer = await self._perform(operation, call)
+            async with call.services.store.unit():  # a refusal undoes what was begun, and is kept
+                answer = await self._perform(operation, call)
         except (ApiError, AccountError, *BILLING_ERRORS) as error:
             refusal = _refusal(error)
             answer = Finished(refusal.status, {**refusal.headers, **PROBLEM}, _json(refusal.document()))
-        except BaseException:
-            await self._keeper.finish(call, key, Finished(500, {}, b""))
-            raise
-        await self._keeper.finish(call, key, answer)
+        await self._keeper.keep(operation, call, key, answer)
         return answer
 
     async def _perform(self, operation: Operation, call: Call) -> Finished:
@@ -125,11 +135,9 @@ class Dispatcher:
             call.query_model = parse_query(call.request, operation.query)
         if operation.request is not None:
             call.body_model = parse_body(call.raw, operation.request)
-        async with AsyncExitStack() as stack:
-            if operation.method in ("PATCH", "PUT", "DELETE") and "If-Match" in call.request.headers:
-                await stack.enter_async_context(self._changing)
-                await self._precondition(operation, call)
-            reply = await operation.handler(call)
+        if operation.method in ("PATCH", "PUT", "DELETE") and "If-Match" in call.request.headers:
+            await self._precondition(operation, call)
+        reply = await operation.handler(call)
         return _finish(operation, call, reply)
 
     async def _precondition(self, operation: Operation, call: Call) -> None:

@@ -1,13 +1,16 @@
 """Idempotency-Key: a repeated request is answered with what the first one was, status and body, and not done again.
 
-Answers are kept a day. They may hold a key that is shown once, so they are sealed (AES-256-GCM) with a key that is
-not in the database. Refusals of authentication and rate, and our own failures, are not kept.
+The answer is written in the transaction of what it tells: after a crash there are both or neither. It is kept a day.
+It may hold a key that is shown once, so it is sealed (AES-256-GCM) with a key that is not in the database. Refusals of
+authentication and rate, and our own failures, are not kept.
 """
 
 import hashlib
 import hmac
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -15,11 +18,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.api.operation import Call, Operation
 from gateway.api.problems import ApiError
-from gateway.clock import DAY_US, MINUTE_US
+from gateway.clock import DAY_US
+from gateway.storage.account_values import KeptAnswer
 from gateway.storage.ports import PLATFORM
 
 HEADER = "Idempotency-Key"
-STALE_US = MINUTE_US
 KEPT_US = DAY_US
 MAX_KEY = 255
 _NONCE = 12
@@ -36,37 +39,53 @@ class Finished:
 
 
 class Keeper:
-    """Claims keys, keeps answers and replays them."""
+    """Keeps answers and replays them."""
 
     def __init__(self, secret: bytes) -> None:
         self._sealing = AESGCM(hmac.new(secret, b"gateway api kept answers", hashlib.sha256).digest())
         self._forgot_us = 0
+        self._running: set[tuple[str, str]] = set()
 
-    async def begin(self, operation: Operation, call: Call, key: str) -> Finished | None:
-        """None: go on, the key is claimed. Else the first request's answer; raises ``ApiError``."""
-        if not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-            raise ApiError("malformed", f"{HEADER} is 1 to {MAX_KEY} printable characters.")
-        store, now = call.services.store, call.now_us
-        if now - self._forgot_us > DAY_US // 24:
-            self._forgot_us = now
-            await store.answers.forget(PLATFORM, now - KEPT_US)
-        owner, request = _owner(call), _fingerprint(operation, call)
-        kept = await store.answers.begin(PLATFORM, owner, key, request, now, STALE_US)
+    async def tidy(self, call: Call) -> None:
+        """Now and then, drop what is older than a day."""
+        if call.now_us - self._forgot_us > DAY_US // 24:
+            self._forgot_us = call.now_us
+            await call.services.store.answers.forget(PLATFORM, call.now_us - KEPT_US)
+
+    async def find(self, operation: Operation, call: Call, key: str) -> Finished | None:
+        """What the first request was answered; raises ``ApiError`` when this is another one."""
+        owner = _owner(call)
+        kept = await call.services.store.answers.find(PLATFORM, owner, key)
         if kept is None:
             return None
-        if not hmac.compare_digest(kept.request, request):
+        if not hmac.compare_digest(kept.request, _fingerprint(operation, call)):
             raise ApiError("idempotency_mismatch")
-        if kept.status == 0:
-            raise ApiError("idempotency_in_progress", headers={"Retry-After": "1"})
-        return self._open(kept.answer, owner, key)
+        found = self._open(kept.answer, owner, key)
+        return Finished(found.status, found.headers | {"Idempotent-Replayed": "true"}, found.body)
 
-    async def finish(self, call: Call, key: str, answer: Finished) -> None:
-        """Keep an answer, or give the key back when a repeat should be tried anew."""
-        owner, answers = _owner(call), call.services.store.answers
+    async def keep(self, operation: Operation, call: Call, key: str, answer: Finished) -> None:
+        """Keep an answer, unless a repeat should be tried anew."""
         if answer.status >= 500 or answer.status in _NOT_KEPT:
-            await answers.release(PLATFORM, owner, key)
-        else:
-            await answers.finish(PLATFORM, owner, key, answer.status, self._seal(answer, owner, key))
+            return
+        owner = _owner(call)
+        sealed = self._seal(answer, owner, key)
+        kept = KeptAnswer(_fingerprint(operation, call), answer.status, sealed, call.now_us)
+        await call.services.store.answers.keep(PLATFORM, owner, key, kept)
+
+    @contextmanager
+    def alone(self, call: Call, key: str) -> Iterator[None]:
+        """A second request with the key is told to wait while the first is under way in this process. Of several
+        processes, the store lets one at a time go on."""
+        if not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+            raise ApiError("malformed", f"{HEADER} is 1 to {MAX_KEY} printable characters.")
+        mine = (_owner(call), key)
+        if mine in self._running:
+            raise ApiError("idempotency_in_progress", headers={"Retry-After": "1"})
+        self._running.add(mine)
+        try:
+            yield
+        finally:
+            self._running.discard(mine)
 
     def _seal(self, answer: Finished, owner: str, key: str) -> bytes:
         nonce = os.urandom(_NONCE)

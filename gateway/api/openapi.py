@@ -10,7 +10,7 @@ from gateway.api.authentication import TENANT_HEADER
 from gateway.api.kept import HEADER, MAX_KEY
 from gateway.api.operation import Allowed, Anyone, LoggedIn, Operation, SelfKey
 from gateway.api.problems import CODES
-from gateway.api.resources.events import BATCH, MAX_EVENTS
+from gateway.api.resources.events import BATCH, MAX_EVENTS, SINGLE
 
 REF = "#/components/schemas/{model}"
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
@@ -127,8 +127,12 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _event_content(operation: Operation) -> dict[str, Any]:
     one = {"$ref": "#/components/schemas/CloudEvent"}
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
-    return {media_type: {"schema": many if media_type == BATCH else one} for media_type in operation.media_types}
+    text = "Each a CloudEvent. One that is none is rejected alone, the others count."
+    many = {"type": "array", "items": {}, "minItems": 1, "maxItems": MAX_EVENTS, "description": text}
+    schemas: dict[str, dict[str, Any]] = {SINGLE: one, BATCH: many}
+    return {
+        media_type: {"schema": schemas.get(media_type, {"anyOf": [one, many]})} for media_type in operation.media_types
+    }
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

@@ -176,6 +176,11 @@ class Operation:
         return tuple(dict.fromkeys(codes))
 
     @property
+    def changes(self) -> bool:
+        """Whether it is done in one transaction. Events have their own; open operations hash passwords."""
+        return self.method != "GET" and not isinstance(self.permission, Anyone | SelfKey) and not self.raw_body
+
+    @property
     def keeps_answers(self) -> bool:
         """Whether an Idempotency-Key is honoured."""
-        return self.method == "POST" and not isinstance(self.permission, Anyone | SelfKey) and not self.raw_body
+        return self.method == "POST" and self.changes

@@ -1,7 +1,7 @@
 """What the API needs from the rest of the gateway."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.accounts.api_sessions import ApiSessions
@@ -11,6 +11,7 @@ from gateway.accounts.registration import Registration
 from gateway.accounts.team import TeamDesk
 from gateway.accounts.throttle import LoginThrottle
 from gateway.accounts.tokens import TokenDesk
+from gateway.api.admission import Admission
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.invoicing.subscriptions import BillingDesk
@@ -66,3 +67,4 @@ class ApiServices:
     find_key: FindKey
     applied: Callable[[int], Awaitable[bool]]
     owner_file: OwnerFile
+    admission: Admission = field(default_factory=Admission)

@@ -58,6 +58,21 @@ def api_services(
     )
 
 
+def committed_and_applied(store: Store, applied: Applied) -> Applied:
+    """Workers hear of a change once it is committed: within a unit of work the wait is put off until then."""
+
+    async def wait(sequence: int) -> bool:
+        heard = [True]
+
+        async def after() -> None:
+            heard[0] = await applied(sequence)
+
+        await store.once_committed(after)
+        return heard[0]
+
+    return wait
+
+
 def portal_guard(port: int | None) -> Middleware:
     """On the listener with this port, addresses of the platform do not exist, and the API knows where it is."""
 

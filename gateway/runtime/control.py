@@ -22,7 +22,7 @@ from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.runtime.account_desks import account_desks
-from gateway.runtime.api_services import api_services, portal_guard
+from gateway.runtime.api_services import api_services, committed_and_applied, portal_guard
 from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
 from gateway.runtime.counting import open_desk
 from gateway.runtime.host_status import SHUTDOWN, HostStatus
@@ -125,7 +125,8 @@ class Control:
         owner_files = OwnerFiles(Path(self._spec.config_path), os.environ)
         secret = load_secret(self._spec.data, configured)
         limits = limit_reader(counters, lambda: self._feed.snapshot)
-        desks = account_desks(store, clock, lambda: self._feed.snapshot, self._spec.data, self._applied, owner_files)
+        applied = committed_and_applied(store, self._applied)
+        desks = account_desks(store, clock, lambda: self._feed.snapshot, self._spec.data, applied, owner_files)
         self._smtp, self._accounts = desks.smtp, desks.accounts
         app = build_ui(
             UiServices(
@@ -151,7 +152,7 @@ class Control:
         app[THROTTLE] = desks.throttle
         app.middlewares.append(portal_guard(self._portal_port()))
         api = api_services(
-            store, clock, lambda: self._feed.snapshot, desks, secret, limits, lambda: self._feed.state, self._applied,
+            store, clock, lambda: self._feed.snapshot, desks, secret, limits, lambda: self._feed.state, applied,
             owner_files,
         )  # fmt: skip
         app.add_routes(api_routes(api))

@@ -1,8 +1,10 @@
 """Opening the database: where a store's URL points, and how each connection is set up."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,10 @@ def connect_raw(path: Path) -> sqlite3.Connection:
     return connection
 
 
+class Contended(StoreUnavailable):
+    """A transaction met another one and is undone: it may be done again at once."""
+
+
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn what drivers raise into the store's own errors."""
@@ -76,11 +82,32 @@ def store_errors() -> Iterator[None]:
     except sa.exc.IntegrityError as error:
         raise Conflict(f"refused by the store: {error.orig}") from error
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", "") in ("40001", "40P01"):
+            raise Contended(f"the store was busy: {error}") from error
         raise StoreUnavailable(f"the store did not answer: {error}") from error
 
 
+Later = Callable[[], Awaitable[object]]
+"""What waits for a commit."""
+
+
+@dataclass(slots=True)
+class _Unit:
+    """The transaction that the present task is in, and what is done once it is committed."""
+
+    database: "Database"
+    connection: AsyncConnection
+    later: list[Later] = field(default_factory=list)
+
+
+_unit: ContextVar[_Unit | None] = ContextVar("unit of work", default=None)
+
+
 class Database:
-    """One engine with its two kinds of transactions. ``name`` says in messages which database it is."""
+    """One engine with its two kinds of transactions. ``name`` says in messages which database it is.
+
+    Within ``unit`` everything that the task reads and writes is one transaction.
+    """
 
     def __init__(self, engine: AsyncEngine, name: str) -> None:
         self.engine = engine
@@ -90,19 +117,80 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent view."""
-        with store_errors():
-            async with self.engine.connect() as connection:
+        unit = self._joined()
+        with self._errors():
+            if unit is not None:
+                yield unit.connection
+                return
+            async with self._reading() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back on an error; writers take turns."""
-        with store_errors():
-            async with self._writer.begin() as connection:
+        unit = self._joined()
+        with self._errors():
+            if unit is not None:
+                async with unit.connection.begin_nested():
+                    yield unit.connection
+                return
+            async with self._writing() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def unit(self) -> AsyncIterator[None]:
+        """All reads and writes of this task within the block see one state and are committed at its end, or none is.
+
+        A block within a block is undone alone when it raises.
+        """
+        if self._joined() is not None:
+            async with self.write():
+                yield
+            return
+        with self._errors():
+            async with self._whole() as connection:
+                unit = _Unit(self, connection)
+                token = _unit.set(unit)
+                try:
+                    yield
+                finally:
+                    _unit.reset(token)
+        for action in unit.later:
+            await action()
+
+    async def once_committed(self, action: Later) -> None:
+        """Do it when the unit under way is committed (never, if it is not), without one at once."""
+        unit = self._joined()
+        if unit is None:
+            await action()
+        else:
+            unit.later.append(action)
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    def _joined(self) -> _Unit | None:
+        unit = _unit.get()
+        return unit if unit is not None and unit.database is self else None
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return store_errors()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _whole(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that nobody else writes beside, and that sees one state."""
+        async with self._writing() as connection:
+            yield connection
 
 
 class SqliteDatabase(Database):

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -94,18 +94,42 @@ class PostgresDatabase(Database):
         self.url = url
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        with server_errors():
-            async with self._reader.connect() as connection:
-                yield connection
+    def _errors(self) -> AbstractContextManager[None]:
+        return server_errors()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        with server_errors():
-            async with self.engine.begin() as connection:
-                await lock(connection, WRITE_LOCK)
-                yield connection
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self.engine.begin() as connection:
+            await lock(connection, WRITE_LOCK)
+            yield connection
+
+    @asynccontextmanager
+    async def _whole(self) -> AsyncIterator[AsyncConnection]:
+        """The turn is waited for before the transaction begins, so that its one view is of after the wait."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await _take(connection, "pg_advisory_lock")
+            try:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    yield connection
+            finally:
+                try:
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    await _take(connection, "pg_advisory_unlock")
+                except BaseException:
+                    await connection.invalidate()  # with the connection its lock ends
+                    raise
+
+
+async def _take(connection: AsyncConnection, function: str) -> None:
+    await connection.execute(sa.text(f"SELECT {function}(CAST(:number AS bigint))"), {"number": WRITE_LOCK})
+    await connection.commit()
 
 
 async def lock(connection: AsyncConnection, number: int) -> None:

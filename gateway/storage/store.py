@@ -1,11 +1,12 @@
 """Opening the store: one door to all repositories."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from gateway.storage.audit import Audit
 from gateway.storage.billing import Billing
 from gateway.storage.changes import Changes
-from gateway.storage.engine import Database
+from gateway.storage.engine import Database, Later
 from gateway.storage.events import Events
 from gateway.storage.invitations import Invitations
 from gateway.storage.kept_answers import KeptAnswers
@@ -37,6 +38,14 @@ class Store:
         self.answers = KeptAnswers(database)
         self.events = Events(database)
         self.leases = Leases(database)
+
+    def unit(self) -> AbstractAsyncContextManager[None]:
+        """One transaction around all that the task does at the repositories within the block."""
+        return self._database.unit()
+
+    async def once_committed(self, action: Later) -> None:
+        """Do it when the unit under way is committed, without one at once."""
+        await self._database.once_committed(action)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from gateway.ids import uuid7
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
+from gateway.runtime.api_services import committed_and_applied
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, open_store
 from gateway.storage.values import Role, User
@@ -88,10 +89,15 @@ class ApiWorld:
         """An access token of a new person of this role."""
         name = f"{role}@{tenant}" if tenant else role
         if name not in self.tokens:
-            user = await self.services.accounts.create_user(f"{role}@{tenant or 'platform'}.example", role, tenant)
-            self.people[name] = user
-            self.tokens[name] = (await self.services.sessions.open(user, "127.0.0.1")).access
+            email = f"{role}@{tenant or 'platform'}.example"
+            user = await self.services.accounts.find(email)
+            self.people[name] = user or await self.services.accounts.create_user(email, role, tenant)
+            self.tokens[name] = await self.session(name)
         return self.tokens[name]
+
+    async def session(self, name: str) -> str:
+        """A fresh access token of somebody who entered before, by ``role`` or ``role@tenant``."""
+        return (await self.services.sessions.open(self.people[name], "127.0.0.1")).access
 
     async def ask(
         self, method: str, path: str, body: Any = None, token: str = "", **headers: str
@@ -128,29 +134,33 @@ class ApiWorld:
 
 
 @asynccontextmanager
-async def open_api(folder: Path, config: str = CONFIG) -> AsyncIterator[ApiWorld]:
-    """The world: acme of the configuration, globex of the store, nobody yet."""
+async def open_api(
+    folder: Path, config: str = CONFIG, store_url: str = "sqlite:///api.db", **parts: Any
+) -> AsyncIterator[ApiWorld]:
+    """The world: acme of the configuration, globex of the store, nobody yet. ``parts`` take the place of services."""
     path = folder / "gateway.yaml"
     path.write_text(config)
     snapshot = load(path, {})
-    store = await open_store("sqlite:///api.db", folder)
+    store = await open_store(store_url, folder)
     clock, mails = ManualClock(NOW_US), Mails()
     await store.tenants.sync_yaml(PLATFORM, list(snapshot.tenants.values()), list(snapshot.keys), NOW_US)
-    await store.tenants.create(PLATFORM, Tenant("globex", "Globex", "free", source="store"), NOW_US)
+    if await store.tenants.get(PLATFORM, "globex") is None:
+        await store.tenants.create(PLATFORM, Tenant("globex", "Globex", "free", source="store"), NOW_US)
     state: dict[bytes, Principal] = {}
 
-    async def applied(_: int) -> bool:
+    async def reload(_: int) -> bool:
         found = await store.changes.load_state(PLATFORM)
         tenants = {tenant.id: tenant for tenant in found.tenants}
         state.clear()
         state.update({key.hash: Principal(tenants[key.tenant], key) for key in found.keys})
         return True
 
+    applied = committed_and_applied(store, reload)
     accounts = Accounts(store.people, store.audit, clock, lambda: account_settings(snapshot.source).verify_email)
     registration = Registration(
         store, clock, accounts, mails, lambda: account_settings(snapshot.source), lambda: "http://gateway.example"
     )
-    services = ApiServices(
+    services = replace(ApiServices(
         store=store, snapshot=lambda: snapshot, clock=clock, secret=SECRET, accounts=accounts,
         sessions=ApiSessions(store, clock, SECRET), tokens=TokenDesk(store, clock),
         keys=KeyBook(store, clock, applied, lambda field: "gateway.yaml:7"),
@@ -158,7 +168,7 @@ async def open_api(folder: Path, config: str = CONFIG) -> AsyncIterator[ApiWorld
         throttle=LoginThrottle(), billing=BillingDesk(store, lambda: snapshot, clock),
         limits=lambda tenant, keys: [], find_key=state.get, applied=applied,
         owner_file=lambda field: "gateway.yaml:15",
-    )  # fmt: skip
+    ), **parts)  # fmt: skip
     app = web.Application()
     world = ApiWorld(store, clock, services, TestClient(TestServer(app)), mails, path)
 
