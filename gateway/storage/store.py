@@ -41,11 +41,11 @@ class Store:
 
     def unit(self) -> AbstractAsyncContextManager[None]:
         """One transaction around all that the task does at the repositories within the block."""
-        return self._database.unit()
+        return self.database.unit()
 
     async def once_committed(self, action: Later) -> None:
         """Do it when the unit under way is committed, without one at once."""
-        await self._database.once_committed(action)
+        await self.database.once_committed(action)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -18,7 +18,7 @@ Area = Literal[
 Access = Literal[
     "read",
     "write",
-    "pay",  # an invoice of one's own
+    "pay",  # an invoice of one's own, and calculate it
     "preview",  # what a change, or the bill so far, would cost
     "create_own",  # a key, which its maker may also rotate and revoke
 ]

@@ -12,13 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.api_furniture import Lenient, furnish
 from support.api_world import ApiWorld, open_api
 
-from gateway.accounts.throttle import LoginThrottle
 from gateway.api.admission import Admission
-from gateway.clock import DAY_US
-from gateway.storage.ports import PLATFORM
-from gateway.tenants.model import Tenant
 
 PROVE = os.environ.get("PROVE") == "1"
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -30,51 +27,6 @@ CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance,ignored_auth"
 )
-SPARE = 12
-
-
-class Lenient(LoginThrottle):
-    """Lets everybody try as often as they like: here the operations are asked, not their doors."""
-
-    def admit(self, account: str, address: str, now_us: int) -> int:
-        return 0
-
-    def admit_address(self, address: str, now_us: int) -> int:
-        return 0
-
-
-async def furnish(world: ApiWorld) -> dict[str, list[str]]:
-    """Something of everything, and the ids of what may be changed and ended by whoever asks."""
-    owner, admin = await world.enter("owner", "acme"), await world.enter("admin")
-    await world.enter("member", "acme")
-    await world.enter("support")
-    await world.post_calls("acme", 40)
-    await world.services.billing.run()
-    ids: dict[str, list[str]] = {"tenant": ["acme"], "plan": ["pro", "free"]}
-    tenants = [Tenant(f"spare{n}", f"Spare {n}", "free", source="store") for n in range(SPARE)]
-    for tenant in tenants:
-        await world.store.tenants.create(PLATFORM, tenant, world.clock.now())
-    ids["spare_tenant"] = [tenant.id for tenant in tenants]
-    people = [await world.services.accounts.create_user(f"p{n}@acme.example", "member", "acme") for n in range(SPARE)]
-    ids["user"] = [person.id for person in people]
-    for n in range(SPARE):
-        for path, body, name, who in (
-            ("/keys", {"name": f"k{n}"}, "key", owner),
-            ("/invitations", {"email": f"i{n}@acme.example", "role": "member"}, "invitation", owner),
-            ("/tokens", {"name": f"t{n}", "scopes": ["read"]}, "token", owner if n % 2 else admin),
-        ):
-            _, made, _ = await world.ask("POST", path, body, who)
-            ids.setdefault(name, []).append(made["id"] if "id" in made else made[name]["id"])
-    ids["secret"] = [(await world.ask("POST", "/keys", {"name": "self"}, owner))[1]["secret"]]
-    calls = (await world.ask("GET", "/calls", token=owner))[1]["data"]
-    ids["call"] = [call["id"] for call in calls[:5]]
-    for age in range(3):  # months of bills
-        world.clock.advance(0 if age == 0 else 31 * DAY_US)
-        await world.services.billing.run()
-    world.tokens.clear()
-    invoices = (await world.ask("GET", "/invoices?limit=200", token=await world.session("admin")))[1]["data"]
-    ids["invoice"] = [invoice["id"] for invoice in invoices]
-    return ids
 
 
 async def fuzz(world: ApiWorld, caller: str, ids: dict[str, list[str]], *more: str) -> tuple[int, str]:
@@ -92,7 +44,11 @@ async def fuzz(world: ApiWorld, caller: str, ids: dict[str, list[str]], *more: s
         "FUZZ_TENANT": "acme" if caller in ("admin", "support") else "",
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment, cwd=world.config.parent
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=environment,
+        cwd=world.config.parent,
     )
     said, _ = await process.communicate()
     assert process.returncode is not None

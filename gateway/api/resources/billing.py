@@ -165,7 +165,7 @@ def _target(given: ChangeRequest) -> Target:
 
 
 _SUB_READ, _SUB_WRITE = Allowed("subscription", "read"), Allowed("subscription", "write")
-_READ, _PREVIEW = Allowed("invoices", "read", "either"), Allowed("invoices", "preview")
+_READ, _CALCULATE = Allowed("invoices", "read", "either"), Allowed("invoices", "pay")
 _WRITE = Allowed("invoices", "write", "either")
 _STATE = ("conflict", "not_found")
 _OWNED = ("conflict", "managed_by_config", "not_found")
@@ -194,7 +194,7 @@ OPERATIONS = (
     Operation("listInvoices", "GET", "/invoices", "Invoices, newest first", _READ, list_invoices, "billing",
               InvoiceList, query=InvoiceQuery),
     Operation("calculateInvoice", "POST", "/invoices/calculate", "Make or refresh the draft of the present period",
-              _PREVIEW, calculate, "billing", InvoiceView, errors=_STATE),
+              _CALCULATE, calculate, "billing", InvoiceView, errors=_STATE),
     Operation("getInvoice", "GET", "/invoices/{invoice}", "One invoice, by id or number", _READ, get_invoice, "billing",
               InvoiceDetail),
     *(

@@ -42,7 +42,7 @@ async def paid(world: ApiWorld) -> list[str]:
 
 
 async def kept(world: ApiWorld) -> list[str]:
-    async with world.store._database.read() as connection:
+    async with world.store.database.read() as connection:
         return list((await connection.execute(sa.select(kept_answers.c.key))).scalars())
 
 
@@ -86,7 +86,7 @@ def dying_at(world: ApiWorld, statement: int) -> None:
             os._exit(9)
 
     for event in ("before_cursor_execute", "commit", "savepoint"):
-        sa.event.listen(world.store._database.engine.sync_engine, event, count)
+        sa.event.listen(world.store.database.engine.sync_engine, event, count)
 
 
 async def post(world: ApiWorld, what: str, key: str, dies_at: int = 0) -> tuple[int, Any]:
