@@ -10,8 +10,14 @@ from gateway.money import plain
 
 def grouped(number: Decimal) -> str:
     """``1234567.5`` as ``1,234,567.5``; more than 20 decimals, as an endless quotient has, end in an ellipsis."""
-    whole, dot, fraction = plain(number).partition(".")
-    return f"{int(whole):,}{dot}{fraction[:20]}{'…' if fraction[20:] else ''}"
+    return grouped_text(plain(number))
+
+
+def grouped_text(text: str) -> str:
+    """The same of a number that is text already, its decimals kept as they are."""
+    whole, dot, fraction = text.removeprefix("-").partition(".")
+    sign = "-" if text.startswith("-") else ""
+    return f"{sign}{int(whole):,}{dot}{fraction[:20]}{'…' if fraction[20:] else ''}"
 
 
 def charge_of(price: Price) -> str:

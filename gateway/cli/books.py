@@ -15,13 +15,13 @@ from gateway.cli.common import EXIT_USAGE, fail
 from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.price_schema import exact_decimal
-from gateway.invoicing.forms import Form, render_invoice
+from gateway.invoicing.forms import Form, render_invoice, render_note
+from gateway.invoicing.office import NotFound
 from gateway.invoicing.settings import BillingSettings
-from gateway.invoicing.shapes import invoice_json
+from gateway.invoicing.shapes import invoice_json, note_json
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.invoicing.verifying import Verification
-from gateway.storage.billing_values import InvoiceRow, LineRow
-from gateway.storage.ports import PLATFORM
+from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.store import open_store
 
 Result = TypeVar("Result")
@@ -73,10 +73,18 @@ def decimal(option: str, text: str) -> Decimal:
         fail(f"{option}: {error.message()}", EXIT_USAGE)
 
 
-def rendered(row: InvoiceRow, lines: list[LineRow], form: str, config: Path) -> tuple[bytes, tuple[str, ...]]:
-    """An invoice in one of its forms, and what there is to be said about it."""
-    if form == "json":
-        return json.dumps(invoice_json(row, lines), ensure_ascii=False, indent=2).encode(), ()
-    fonts = BillingSettings.of(load(config, os.environ)).fonts if form == "pdf" else ()
-    found = render_invoice(row, lines, cast(Form, form), fonts)
+async def rendered(desk: BillingDesk, scope: Scope, id: str, form: str) -> tuple[bytes, tuple[str, ...]]:
+    """An invoice or credit note in one of its forms, and what there is to be said about it."""
+    fonts = BillingSettings.of(desk.snapshot()).fonts if form == "pdf" else ()
+    try:
+        row, lines = await desk.invoice(scope, id)
+    except NotFound:
+        note, row = await desk.note(scope, id)
+        if form == "json":
+            return json.dumps(note_json(note), ensure_ascii=False, indent=2).encode(), ()
+        found = render_note(note, row, cast(Form, form), fonts)
+    else:
+        if form == "json":
+            return json.dumps(invoice_json(row, lines), ensure_ascii=False, indent=2).encode(), ()
+        found = render_invoice(row, lines, cast(Form, form), fonts)
     return found.body, found.warnings

@@ -152,14 +152,13 @@ def document_command(
     output: Annotated[Path | None, typer.Option(help="A file; standard output when left out.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """An invoice as a document."""
+    """An invoice, or a credit note by its number, as a document."""
     from gateway.cli.books import at_desk, rendered
     from gateway.storage.ports import PLATFORM
 
     if form not in ("html", "pdf", "csv", "json"):
         fail("--format is html, pdf, csv or json", EXIT_USAGE)
-    row, lines = at_desk(config, lambda desk: desk.invoice(PLATFORM, invoice))
-    content, warnings = rendered(row, lines, form, config)
+    content, warnings = at_desk(config, lambda desk: rendered(desk, PLATFORM, invoice, form))
     for warning in warnings:
         say(f"gateway: {warning}")
     if output is None:

@@ -28,6 +28,7 @@ class TenantFacts:
     status: str
     status_reason: str
     source: str = "store"
+    locale: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ async def load_accounts(books: Books, rows: Sequence[SubscriptionRow]) -> list[A
     for credit in await books.find(CreditRow, *left, order=(schema.credits.c.id,)):
         credits[credit.tenant].append(credit)
     facts = {
-        row["id"]: TenantFacts(row["name"], row["plan"], row["status"], row["status_reason"], row["source"])
+        row["id"]: TenantFacts(
+            row["name"], row["plan"], row["status"], row["status_reason"], row["source"], row["locale"]
+        )
         for row in await books.tenants(tenants.c.id.in_(owners))
     }
     watermarks, oldest = await books.watermarks(ids), await books.oldest_due(ids)

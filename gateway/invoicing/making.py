@@ -112,7 +112,12 @@ def people(account: Account, settings: BillingSettings) -> Json:
     """Seller and customer as they are now: an invoice keeps them for ever."""
     terms = settings.terms(account.row.tenant)
     customer = {"id": account.row.tenant, "name": account.tenant.name, "tax_id": terms.tax_id}
-    return {"seller": settings.seller, "customer": customer, "timezone": account.row.timezone}
+    return {
+        "seller": settings.seller,
+        "customer": customer,
+        "timezone": account.row.timezone,
+        "locale": account.tenant.locale,
+    }
 
 
 def _entry(row: InvoiceRow, action: str, how: Making) -> AuditEntry:

@@ -1,4 +1,4 @@
-"""An invoice as PDF. A character that no font has is replaced and told about: it is never an empty box.
+"""An invoice or credit note as PDF. A character that no font has is replaced and told about: it is never an empty box.
 
 Fonts: ``billing.pdf_fonts``, else fontconfig's, else the built-in one, which knows Latin-1.
 """
@@ -16,17 +16,15 @@ from fpdf.enums import XPos, YPos
 from fpdf.fonts import TTFFont
 
 from gateway.errors import GatewayError
-from gateway.invoicing.documents import Document, document_of
-from gateway.invoicing.shapes import Json
+from gateway.invoicing.documents import Document
 
 BUILT_IN = "Helvetica"
 MISSING = "?"
 LINE, SMALL, WIDTH = 5.5, 4.5, 170.0
 
 
-def invoice_pdf(invoice: Json, fonts: Sequence[Path] = ()) -> tuple[bytes, tuple[str, ...]]:
+def document_pdf(found: Document, fonts: Sequence[Path] = ()) -> tuple[bytes, tuple[str, ...]]:
     """The document, and warnings: one for each character that no font has. Raises ``GatewayError`` for a bad font."""
-    found = document_of(invoice)
     writer = _Writer(fonts or system_fonts())
     writer.write(found)
     return writer.done(found), tuple(f"no font has {char!r} (U+{ord(char):04X})" for char in sorted(writer.missing))
@@ -67,7 +65,7 @@ class _Writer:
         for place, text in enumerate(found.seller):
             self._text(text, 12 if place == 0 else 10)
         self._pdf.ln(LINE)
-        self._text(f"{found.kind} {found.invoice['number'] or '(draft, not final)'}", 16, height=9)
+        self._text(f"{found.kind} {found.number or '(draft, not final)'}", 16, height=9)
         for name, value in found.facts:
             self._text(f"{name}: {value}", 10)
         self._pdf.ln(LINE)
@@ -82,16 +80,17 @@ class _Writer:
                 if text:
                     self._text(f"   {text}", 8, height=SMALL)
         self._rule()
-        for name, value in found.sums:
-            self._row("", name, value, 10)
+        for name, value, strong in found.sums:
+            if strong:
+                self._rule()
+            self._row("", name, value, 11 if strong else 10)
         self._pdf.ln(LINE)
         for text in found.notes:
             self._text(text, 9)
 
     def done(self, found: Document) -> bytes:
-        """The finished file: the same invoice, the same bytes."""
-        created = found.invoice["finalized_at"] or found.invoice["created_at"]
-        self._pdf.set_creation_date(datetime.fromisoformat(created))
+        """The finished file: the same document, the same bytes."""
+        self._pdf.set_creation_date(datetime.fromisoformat(found.made_at))
         self._pdf.set_title(found.title)
         return bytes(self._pdf.output())
 

@@ -69,6 +69,7 @@ def invoice_json(row: InvoiceRow, lines: Iterable[LineRow]) -> Json:
         "seller": document["seller"],
         "customer": document["customer"],
         "timezone": document["timezone"],
+        "locale": document.get("locale", ""),
     }
 
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from gateway.api.operation import Allowed, Call, Operation, Reply
+from gateway.api.operation import Allowed, Call, Handler, Operation, Reply
 from gateway.api.problems import ApiError, FieldError
 from gateway.api.resources.billing import invoice_of
 from gateway.api.resources.billing_views import (
@@ -23,6 +23,8 @@ from gateway.api.resources.billing_views import (
     SettledPayment,
 )
 from gateway.api.values import PageQuery
+from gateway.invoicing.forms import MEDIA_TYPES, Form, render_note_aside
+from gateway.invoicing.settings import BillingSettings
 from gateway.money import MoneyError, exponent
 
 
@@ -88,6 +90,18 @@ async def get_note(call: Call) -> Reply:
     return Reply(CreditNoteView.of((await call.services.billing.note(call.scope, call.params["note"]))[0]))
 
 
+def note_as(form: Form) -> Handler:
+    """The handler that answers with a credit note as a document."""
+
+    async def document(call: Call) -> Reply:
+        note, row = await call.services.billing.note(call.scope, call.params["note"])
+        fonts = BillingSettings.of(call.services.snapshot()).fonts
+        made = await render_note_aside(note, row, form, fonts)
+        return Reply(raw=made.body, headers=made.headers(shown=form == "pdf"))
+
+    return document
+
+
 async def list_credits(call: Call) -> Reply:
     rows = await call.services.billing.credits(call.scope, call.tenant.id)
     return Reply(CreditList(data=[CreditView.of(row) for row in rows], next=None))
@@ -136,6 +150,11 @@ OPERATIONS = (
               CreditNoteList, query=PageQuery),
     Operation("getCreditNote", "GET", "/credit-notes/{note}", "One credit note, by id or number", _READ, get_note,
               "billing", CreditNoteView),
+    *(
+        Operation(f"getCreditNote{form.capitalize()}", "GET", f"/credit-notes/{{note}}/{form}",
+                  f"One credit note as {form.upper()}", _READ, note_as(form), "billing", produces=MEDIA_TYPES[form])
+        for form in MEDIA_TYPES
+    ),
     Operation("listCredits", "GET", "/credits", "Money that a tenant may still use", Allowed("invoices", "read"),
               list_credits, "billing", CreditList),
     Operation("grantCredit", "POST", "/credits", "Give a tenant credit", Allowed("invoices", "write"), grant, "billing",
