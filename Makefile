@@ -1,5 +1,5 @@
 # The commands that a person types. The work is in scripts/, which says what is wrong in one line when something is.
-.PHONY: install run test check prove clean-demo clean
+.PHONY: install run test check compile prove clean-demo clean
 
 install:          ## .venv with the `gateway` command (wheels only)
 	@scripts/bootstrap run
@@ -15,6 +15,10 @@ test:             ## every test, with what it needs from apt
 check:            ## format, lint, types, layers and the quick tests
 	@scripts/bootstrap test
 	@scripts/check
+
+compile: install  ## the hot modules to machine code, for production (docs/operate.md); needs a C compiler
+	@scripts/bootstrap compile
+	@.venv/bin/python scripts/compile
 
 prove: install    ## the long proofs; writes docs/proof.md
 	@scripts/bootstrap test

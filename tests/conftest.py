@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import support.compiled_modules  # noqa: F401  # first: it decides what all others import
 from support.process import GatewayProcess
 from support.services import PostgresServer, RedisServer, free_port, require_service, running_postgres, running_redis
 from support.upstream import RecordingUpstream

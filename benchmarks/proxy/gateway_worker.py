@@ -15,6 +15,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+import compiled_first  # noqa: F401
 import uvloop
 
 from gateway.clock import SystemClock

@@ -15,7 +15,7 @@ from gateway.errors import StoreUnavailable
 BLANK = bytes(at.JOURNAL.size)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """What an incarnation did last: one whole step of one call, at the store's time."""
 

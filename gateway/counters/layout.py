@@ -15,16 +15,16 @@ from gateway.quotas.sliding import CELLS
 MAGIC = b"GWCOUNT\x00"
 FORMAT = 1
 
-STATIC = Struct("<8sIIIIQ")  # magic, format, small, sliding, address capacity, generation; then crc32 of these
-STATIC_CRC = Struct("<I")
+STATIC: Struct = Struct("<8sIIIIQ")  # magic, format, small, sliding, address capacity, generation; then crc32 of these
+STATIC_CRC: Struct = Struct("<I")
 BOOT_AT = 64  # 16 bytes: the boot whose monotonic clock the anchor is in
-HOT = Struct("<QQqqq")  # superseded, dirty, anchor_mono, anchor_us, last_us
+HOT: Struct = Struct("<QQqqq")  # superseded, dirty, anchor_mono, anchor_us, last_us
 HOT_AT = 128
 SUPERSEDED_AT = HOT_AT  # the generation that took this file's place, or 0
 DIRTY_AT = HOT_AT + 8  # how many undo slots hold entries to be restored; WHOLE: with their cells
-CLOCK = Struct("<qqq")
+CLOCK: Struct = Struct("<qqq")
 CLOCK_AT = HOT_AT + 16
-OCCUPIED = Struct("<Q")  # one per region: slots that have ever been used (they never become empty again)
+OCCUPIED: Struct = Struct("<Q")  # one per region: slots that have ever been used (they never become empty again)
 OCCUPIED_AT = 192
 WHOLE = 0x80
 COUNT_MASK = 0x7F
@@ -33,20 +33,20 @@ UNDO_AT = 4096
 UNDO_STRIDE = 576  # of whole entries; copies of heads alone stand HEAD_SIZE apart
 UNDO_SLOTS = 112
 
-JOURNAL = Struct("<16s16sqII")  # incarnation, call id, at_us, phase, own offset
+JOURNAL: Struct = Struct("<16s16sqII")  # incarnation, call id, at_us, phase, own offset
 JOURNAL_STRIDE = 64
 JOURNAL_SLOTS = 512
 JOURNAL_AT = UNDO_AT + UNDO_STRIDE * UNDO_SLOTS
 UNDO_JOURNAL_AT = UNDO_AT - JOURNAL.size  # right before the entries, so that one write makes both copies
 ENTRIES_AT = JOURNAL_AT + JOURNAL_STRIDE * JOURNAL_SLOTS
 
-HEAD = Struct("<16sIHHqqqqQ")  # key, own offset, algorithm, flags, four words, check
+HEAD: Struct = Struct("<16sIHHqqqqQ")  # key, own offset, algorithm, flags, four words, check
 HEAD_SIZE = HEAD.size
-WORDS = Struct("<qqqqQ")
+WORDS: Struct = Struct("<qqqqQ")
 WORDS_AT = 24  # within an entry
-CELL = Struct("<q")
+CELL: Struct = Struct("<q")
 CELLS_AT = HEAD_SIZE
-CELL_ARRAY = Struct(f"<{CELLS}q")
+CELL_ARRAY: Struct = Struct(f"<{CELLS}q")
 WINDOW_AT = CELLS_AT + CELL_ARRAY.size
 SLIDING_SIZE = 576
 

@@ -5,7 +5,6 @@ writes. Written as flat loops over plain tuples: three limits cost about two mic
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
@@ -73,12 +72,14 @@ class Item(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A reservation with the places of its entries; keeps the reservation, so that its identity stays taken."""
 
-    reservation: Reservation
-    items: tuple[Item, ...]
+    __slots__ = ("items", "reservation")
+
+    def __init__(self, reservation: Reservation, items: tuple[Item, ...]) -> None:
+        self.reservation = reservation
+        self.items = items
 
 
 def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:

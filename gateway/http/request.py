@@ -44,8 +44,12 @@ class RequestFields:
         "upgrade",
     )
 
-    def __init__(self, section: bytes) -> None:
+    def __init__(self, section: bytes, known: "RequestFields | None" = None) -> None:
+        """``known`` are those of a section that differs in the credential alone (``follow``)."""
         self.section = section
+        if known is not None and known.places and (place := known.places[0]) is not None:
+            self._take_over(known, place)
+            return
         self.pairs: Pairs = parse_fields(section)
         if len(self.pairs) > MAX_FIELDS:
             raise MessageError("too many header fields", 431, "header_too_large")
@@ -80,19 +84,20 @@ class RequestFields:
         place = self.places[0]
         if place is None or place.credential_of(section) is None:
             return RequestFields(section)
-        other = RequestFields.__new__(RequestFields)
-        raw = place.raw(section)
-        other.host, other.hostname, other.length, other.chunked = self.host, self.hostname, self.length, self.chunked
-        other.connection, other.upgrade, other.expects_continue = self.connection, self.upgrade, self.expects_continue
-        other.places, other.forward_hides = self.places, self.forward_hides
-        other.forward_key = self.forward_key if self.forward_hides else None
-        other.forward_value = self.forward_value
-        other.section = section
-        other.pairs = self.pairs.copy()
-        other.pairs[place.index] = (self.pairs[place.index][0], raw)
-        other.known = {**self.known, place.name: [raw.strip(b" \t")]}
-        other.digest = None
-        return other
+        return RequestFields(section, self)
+
+    def _take_over(self, known: "RequestFields", place: CredentialPlace) -> None:
+        """What another section says too, which differs from this one in the credential alone."""
+        raw = place.raw(self.section)
+        self.pairs = known.pairs.copy()
+        self.pairs[place.index] = (known.pairs[place.index][0], raw)
+        self.known = {**known.known, place.name: [raw.strip(b" \t")]}
+        self.host, self.hostname, self.length, self.chunked = known.host, known.hostname, known.length, known.chunked
+        self.connection, self.upgrade, self.expects_continue = known.connection, known.upgrade, known.expects_continue
+        self.digest = None
+        self.places, self.forward_hides = known.places, known.forward_hides
+        self.forward_key = known.forward_key if known.forward_hides else None
+        self.forward_value = known.forward_value
 
     def all(self, name: bytes) -> list[bytes]:
         """Values of one of the fields that mean something to a gateway, blanks removed."""

@@ -19,7 +19,7 @@ _VISIBLE = re.compile(rb"[\x21-\x7e]+").fullmatch
 _NAMES = (b"x-api-key", b"authorization")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CredentialPlace:
     """Where a section's one credential stands: before it ``head``, behind it ``tail``."""
 

@@ -6,7 +6,6 @@ routes takes is no match.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.routing.normalise import UNUSUAL, normalise, second_reading
@@ -16,12 +15,14 @@ from gateway.routing.route import Route
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class Match(Generic[T]):
     """What was found: the value compiled for the route, and the prefix that ``strip_prefix`` would cut."""
 
-    value: T
-    prefix: bytes
+    __slots__ = ("prefix", "value")
+
+    def __init__(self, value: T, prefix: bytes) -> None:
+        self.value = value
+        self.prefix = prefix
 
 
 class _Methods(Generic[T]):

@@ -85,7 +85,7 @@ class Supervisor:
     ) -> None:
         shipper = [Child("shipper", "gateway.runtime.shipper")] if data_sockets else []
         workers = [
-            Child(f"worker-{slot}", "gateway.runtime.worker", slot, (listener,))
+            Child(f"worker-{slot}", "gateway.runtime.worker_entry", slot, (listener,))
             for slot, listener in enumerate(data_sockets)
         ]
         pages = "gateway.runtime.host_status" if self._role == "proxy" else "gateway.runtime.control"

@@ -1,6 +1,6 @@
 """A proxy worker: composes the data plane from its adapters, accepts on its inherited socket, drains when told.
 
-``python -m gateway.runtime.worker SPEC``; the supervisor starts it by exec.
+The supervisor starts it by exec of ``gateway.runtime.worker_entry``.
 """
 
 import asyncio
@@ -162,10 +162,12 @@ class Worker:
         write_json(path, own | self.metrics.as_dict())
 
 
-def main() -> None:
-    """Process entry."""
+def main(remark: str) -> None:
+    """Run until told to stop; ``remark`` is what is to be said of the compiled modules."""
     spec = read_spec()
     configure(spec.name, spec.log_level)
+    if remark:
+        logger.warning(remark)
     wait_for_go(spec)
     with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
@@ -173,7 +175,3 @@ def main() -> None:
             await Worker(spec).run()
 
         runner.run(serve())
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,7 @@ SPARE_NAME = "next.tmp"
 _NEW = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tail:
     """Where an incarnation's last segment stands: ``offset`` is free, ``sequence`` is that of the last frame."""
 

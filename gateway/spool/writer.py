@@ -66,8 +66,8 @@ class SpoolWriter:
         appender.on_roll = self._wake.set
         self._closing = False
         self._upkeep()
-        self._thread = Thread(target=self._run, name=f"spool-{folder.name}", daemon=True)
-        self._thread.start()
+        self._upkeeper = Thread(target=self._run, name=f"spool-{folder.name}", daemon=True)
+        self._upkeeper.start()
 
     @classmethod
     def create(
@@ -158,7 +158,7 @@ class SpoolWriter:
             return
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        self._upkeeper.join()
         self._upkeep()
         try:
             self._appender.close()
