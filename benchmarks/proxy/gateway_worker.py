@@ -59,7 +59,7 @@ def snapshot_of(folder, upstream_port, limits, routes):
     here = Address("127.0.0.1", 0)
     others = tuple(Route(f"r{number}", upstream, (f"/r{number}/x",)) for number in range(routes - 1))
     return Snapshot(
-        version=1, folder=folder, data_dir=folder, store_url="", counters_url="",
+        version=1, folder=folder, data_dir=folder, store_url="", counters_url="", counters_deadline_us=50_000,
         server=ServerSettings(here, here, None, "", 1, (), ()), spool=SpoolSettings("interval", "refuse", 1 << 34, 0),
         headers="ietf", address_mode="full", plugins=(), upstreams={},
         routes=(Route("api", upstream, ("/api",)), *others),

@@ -27,7 +27,7 @@ class ClientConnection(asyncio.Protocol):
     """Owned by the event loop; the server keeps it in a set while it is open."""
 
     __slots__ = (
-        "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_waiting", "address",
+        "_begun", "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_waiting", "address",
         "clean_end", "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         self._lingering = False
         self._eof = False
+        self._begun = False
 
     # ── the event loop's side ────────────────────────────────────────────────────────────────────────────────────
 
@@ -127,15 +128,20 @@ class ClientConnection(asyncio.Protocol):
 
     async def _serve(self) -> None:
         try:
-            while (request := await self._next_request()) is not None:
+            going = True
+            while going:
+                self._expect_request()
+                while (request := self._take_request()) is None and self._may_come():
+                    await self._waiting
+                if request is None:
+                    break
                 exchange = self.exchange = Exchange(self, request, cast(RequestBody, self._body))
                 if self._eof:
                     exchange.client_finished()
                 await exchange.run()
                 self.exchange = None
                 self.served += 1
-                if not self._goes_on(exchange):
-                    break
+                going = self._goes_on(exchange)
         except MessageError as error:
             self._refuse(error)
         except Exception:
@@ -158,30 +164,29 @@ class ClientConnection(asyncio.Protocol):
         """Kept, without a request or a beginning of one."""
         return self.exchange is None and self.served > 0 and not self._buffer and not self._lingering
 
-    async def _next_request(self) -> Request | None:
-        """The next request's head, with ``_body`` ready to take what follows; None when the connection is over."""
+    def _expect_request(self) -> None:
         server = self.server
         self._body = None
+        self._begun = False
         self.deadline = server.loop.time() + server.settings.idle_timeout
         if self._paused:
             self.resume_reading()
-        began = False
-        while True:
-            if self._buffer:
-                request = self._parse()
-                if request is not None:
-                    return request
-                if not began:
-                    began = True
-                    self.deadline = server.loop.time() + server.settings.head_timeout
-            if (
-                self.lost
-                or self._eof
-                or self.transport.is_closing()
-                or (server.draining and self.served and not self._buffer)
-            ):
-                return None
-            await self._waiting
+
+    def _take_request(self) -> Request | None:
+        """The next request's head, if it is all there, with ``_body`` ready to take what follows."""
+        if not self._buffer:
+            return None
+        request = self._parse()
+        if request is None and not self._begun:
+            self._begun = True
+            self.deadline = self.server.loop.time() + self.server.settings.head_timeout
+        return request
+
+    def _may_come(self) -> bool:
+        """Whether there is anybody to wait for."""
+        if self.lost or self._eof or self.transport.is_closing():
+            return False
+        return not (self.server.draining and self.served and not self._buffer)
 
     def _parse(self) -> Request | None:
         data = self._buffer

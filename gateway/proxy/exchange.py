@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 from gateway.hooks.events import Admit, Authenticate, Refusal
 from gateway.http.body import Framing
@@ -50,15 +50,22 @@ class Exchange(Call):
         try:
             if self.request.method == b"OPTIONS" and answer_preflight(self):
                 return
-            refusal = self._find_route() or self._authenticate() or await self._admit()
+            # Whatever usually need not wait is a plain call: each coroutine below this one costs a call a microsecond.
+            refusal = self._find_route() or self._authenticate() or self._check()
+            if refusal is None and self.request.framing is Framing.CHUNKED:
+                refusal = await self._beginning()
+            if refusal is None:
+                refusal = self._open_books()
+                if self.opened.waits:
+                    refusal = await asyncio.ensure_future(self.opened.reserve())
             if refusal is not None:
                 refuse(self, refusal)
                 return
             response = await self._forward()
             if response.status == 101:
                 await run_tunnel(self, response)
-            else:
-                await self._answer(response)
+            elif (waiting := self._answer(response)) is not None:
+                await waiting
         except CallFailed as error:
             await self._failed(error.failure)
         except OSError:
@@ -106,7 +113,8 @@ class Exchange(Call):
                 return answer  # type: ignore[no-any-return]
         return None
 
-    async def _admit(self) -> Refusal | None:
+    def _check(self) -> Refusal | None:
+        """All that is refused without looking at limits or the body."""
         plan, request, server = self.plan, self.request, self.server
         self.address = server.plan.caller(self.connection.peer, request)
         principal = self.principal
@@ -118,15 +126,25 @@ class Exchange(Call):
                 return refusal  # type: ignore[no-any-return]
         if not self.body.limit_to(plan.max_body):
             return Refusal(413, "body_too_large", "The request body is too large.")
-        if request.framing is Framing.CHUNKED and not self.body.complete and not request.fields.expects_continue:
-            try:
-                await self.body.beginning(server.loop, server.settings.hold, server.settings.hold_bytes)
-            except MessageError as error:
-                return Refusal(error.status, error.code, error.detail)
+        return None
+
+    async def _beginning(self) -> Refusal | None:
+        """Look at the beginning of a chunked body first, so that broken chunks reach nobody."""
+        if self.body.complete or self.request.fields.expects_continue:
+            return None
+        server = self.server
+        try:
+            await self.body.beginning(server.loop, server.settings.hold, server.settings.hold_bytes)
+        except MessageError as error:
+            return Refusal(error.status, error.code, error.detail)
+        return None
+
+    def _open_books(self) -> Refusal | None:
+        """The slot and the reservation; where the store must be waited for, the books say so."""
+        server = self.server
         self.record = new_record(self, server.plan.shown_address(self.address))
-        books = self.books = Books(server.services, plan, self.bound, self.record)
-        refusal = books.admit(self.address, server.plan.serves_unmetered)
-        return await asyncio.ensure_future(books.reserve()) if books.waits else refusal
+        books = self.books = Books(server.services, self.plan, self.bound, self.record)
+        return books.admit(self.address, server.plan.serves_unmetered)
 
     # ── the upstream ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -212,8 +230,11 @@ class Exchange(Call):
 
     # ── the answer ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _answer(self, response: Response) -> None:
-        """Relay the answer; its last piece waits until the call is in the books (SEMANTICS §4)."""
+    def _answer(self, response: Response) -> Awaitable[None] | None:
+        """Relay the answer; its last piece waits until the call is in the books (SEMANTICS §4).
+
+        What is returned, where something must be waited for, is to be awaited.
+        """
         upstream, connection, plan, books = self.upstream, self.connection, self.plan, self.opened
         assert upstream is not None
         framing = self._framing = client_framing(self.request, response)
@@ -221,25 +242,39 @@ class Exchange(Call):
             self.measuring = Measuring(plan, response)
         if framing is Framing.CLOSE or not self.body.complete or self.server.draining or self.client_eof:
             self.keep_alive = False
-        last = response_head(
+        head = response_head(
             self.request, response, plan, self.bound, framing, self.request_id,
             books.limit_lines(self.server.plan.style), self.keep_alive,
         )  # fmt: skip
         if not upstream.complete:
-            await self._relay_body(upstream, last)
-            last = b""
+            return self._relay_body(upstream, head)
+        last = self._last_piece(upstream, head)
+        waiting = self.book("client_left" if self.gone else "ok", response.status)
+        if waiting is not None:
+            return self._end(last, waiting)
+        connection.write(last)
+        books.close()
+        return None
+
+    def _last_piece(self, upstream: UpstreamConnection, head: bytes) -> bytes:
+        """What must not leave before the call is in the books, behind ``head`` where that is still to be sent."""
+        last = head
         for piece in upstream.pending:
             last += self._framed(piece)
         if upstream.final:
             last += self._framed(upstream.final)
-        if framing is Framing.CHUNKED:
+        if self._framing is Framing.CHUNKED:
             last += last_chunk(trailer_section(upstream.trailers))
-        await self.book("client_left" if self.gone else "ok", response.status)
-        connection.write(last)
-        books.close()
+        return last
+
+    async def _end(self, last: bytes, waiting: Awaitable[None] | None) -> None:
+        if waiting is not None:
+            await waiting
+        self.connection.write(last)
+        self.opened.close()
 
     async def _relay_body(self, upstream: UpstreamConnection, head: bytes) -> None:
-        """All but the piece that completes the body, as it comes."""
+        """The body as it comes, and its last piece when the call is in the books."""
         self.connection.write(head)
         self.head_sent = True
         self.progress()
@@ -248,16 +283,25 @@ class Exchange(Call):
         if self.connection.write_paused:
             self.client_slow(True)
         await upstream.body()
+        response = upstream.response
+        assert response is not None
+        last = self._last_piece(upstream, b"")
+        await self._end(last, self.book("client_left" if self.gone else "ok", response.status))
 
-    async def book(self, outcome: Outcome, status: int, not_billable: str = "") -> None:
-        """Complete the record, append and settle."""
+    def book(self, outcome: Outcome, status: int, not_billable: str = "") -> Awaitable[None] | None:
+        """Complete the record, append and settle; what is returned is to be awaited."""
         record = self.record
         units = complete_record(self, outcome, status, not_billable)
         waiting = self.opened.finish(units, counted=record.billable)
         if waiting is not None:
-            self.progress()
-            await asyncio.ensure_future(waiting)
+            return self._booked(waiting, status)
         self.plan.metrics.observe(status, record.duration_us)
+        return None
+
+    async def _booked(self, waiting: Awaitable[None], status: int) -> None:
+        self.progress()
+        await asyncio.ensure_future(waiting)
+        self.plan.metrics.observe(status, self.record.duration_us)
 
     async def _failed(self, failure: Failure) -> None:
         """The call ended before its answer did: record it, and tell a client that has seen nothing yet."""
@@ -273,7 +317,9 @@ class Exchange(Call):
         )
         try:
             if self.books is not None and self.books.open and not self.books.finished:
-                await self.book(failure.outcome, status, "" if billable else failure.code)
+                waiting = self.book(failure.outcome, status, "" if billable else failure.code)
+                if waiting is not None:
+                    await waiting
         except OSError:
             self._not_recorded()
             return

@@ -45,6 +45,8 @@ async def run_tunnel(exchange: "Exchange", response: Response) -> None:
         await upstream.body()
     except CallFailed as error:
         outcome = error.failure.outcome
-    await exchange.book(outcome, 101)
+    waiting = exchange.book(outcome, 101)
+    if waiting is not None:
+        await waiting
     connection.abort(reset=outcome == "truncated")
     books.close()
