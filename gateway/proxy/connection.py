@@ -27,8 +27,8 @@ class ClientConnection(asyncio.Protocol):
     """Owned by the event loop; the server keeps it in a set while it is open."""
 
     __slots__ = (
-        "_begun", "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_waiting", "address",
-        "clean_end", "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
+        "_begun", "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_waiting",
+        "address", "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
     )  # fmt: skip
 
     def __init__(self, server: "ProxyServer") -> None:
