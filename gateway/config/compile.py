@@ -113,6 +113,7 @@ def _route(name: str, block: RouteBlock, upstream: Upstream) -> Route:
         billable=tuple(block.billable),
         host=block.host,
         query_key=block.query_key or "",
+        scopes=frozenset(block.scopes or ()),
         rewrite_prefix=block.rewrite_prefix,
         connect_timeout_us=block.connect_timeout,
         read_timeout_us=block.read_timeout,

@@ -176,6 +176,7 @@ class RouteBlock(Strict):
     billable: list[StatusPattern] = ["101", "2xx", "3xx", "4xx"]
     host: Literal["client", "upstream"] = "client"
     query_key: Token | None = None
+    scopes: OneOrMore[Token] | None = None
     max_body: SizeBytes | None = None
     rewrite_prefix: PathPrefix | None = None
     connect_timeout: DurationUs | None = None

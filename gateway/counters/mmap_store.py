@@ -4,6 +4,7 @@ import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fcntl import LOCK_UN, flock
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from gateway.counters.entry import Entry, is_seeded, read_entry, seed_entry
 from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
-from gateway.counters.lock import NOW, OPENING_US, FileLock
+from gateway.counters.lock import DEADLINE_US, NOW, OPENING_US, FileLock
 from gateway.counters.mapfile import Mapper, open_current, restore
 from gateway.counters.plan import Change, Item, Plan
 from gateway.counters.seeding import Notes, Unseeded, describe
@@ -40,7 +41,9 @@ class MmapCounterStore:
     by_call = False
     """Whether a step was done is told by the journal, for each incarnation's last (see ``spool.recovery``)."""
 
-    def __init__(self, directory: Path, clock: Clock, incarnation: str, capacity: Capacity, mapper: Mapper) -> None:
+    def __init__(
+        self, directory: Path, clock: Clock, incarnation: str, capacity: Capacity, mapper: Mapper, deadline_us: int
+    ) -> None:
         self._directory = directory
         self._clock = store_clock(clock)
         self._wall_ns, self._mono_ns = nanoseconds(self._clock)
@@ -51,7 +54,7 @@ class MmapCounterStore:
         self._finished: dict[bytes, None] = {}
         self._finished_before: dict[bytes, None] = {}
         self._lock = FileLock(directory / "lock")
-        self._acquire, self._unlock = self._lock.acquire, self._lock.release
+        self._acquire, self._unlock = partial(self._lock.acquire, deadline_us), self._lock.release
         self._lock.acquire(OPENING_US)
         try:
             self._remap()
@@ -69,15 +72,16 @@ class MmapCounterStore:
         *,
         capacity: Capacity | None = None,
         mapper: Mapper = mmap.mmap,
+        deadline_us: int = DEADLINE_US,
     ) -> "MmapCounterStore":
         """Open the counters in the folder ``path``, making them (with ``capacity``) when there are none.
 
-        ``incarnation`` names the worker in the journal; empty for a process that reserves for nobody. Raises
-        ``StoreUnavailable``.
+        ``incarnation`` names the worker in the journal; empty for a process that reserves for nobody. ``deadline_us``
+        is how long the lock is waited for. Raises ``StoreUnavailable``.
         """
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return cls(path, clock, incarnation, capacity or Capacity(), mapper)
+            return cls(path, clock, incarnation, capacity or Capacity(), mapper, deadline_us)
         except OSError as error:
             raise StoreUnavailable(f"no counters in {path}: {error}", "unavailable") from error
 

@@ -336,10 +336,12 @@ if operation == 'R' then -- reserve. 5: not after this time: a call that nobody 
   return table.concat(reply)
 end
 
-if operation == 'S' then -- settle or release. 5: actual units, 8 bytes each; 6: what to leave behind ("" nothing)
+if operation == 'S' then -- settle or release. 5: actual units; 6: what to leave behind; 7: the call's time, if not here
   local held = call('HGET', KEYS[2], call_id)
   if not held then return 'unknown' end
   local made = struct.unpack('<d', held)
+  local told = tonumber(ARGV[7] or '') or 0
+  if told > 0 then made = made < 0 and -told or told end -- a part of a long call counts where the call began
   if made < 0 then -- swept: it was given back when its worker's lease ended, and is counted again
     made = -made
     for number, counter in ipairs(counters()) do
@@ -360,6 +362,19 @@ if operation == 'S' then -- settle or release. 5: actual units, 8 bytes each; 6:
     call('HDEL', KEYS[2], call_id)
   end
   return 'settled'
+end
+
+if operation == 'T' then -- take again what a call held in an earlier life: its place among the calls at once. 5: its time
+  if call('HEXISTS', KEYS[2], call_id) == 1 then return 'known' end
+  for number, counter in ipairs(counters()) do
+    if not counter.shared then
+      local entry = load(counter) or blank(counter, now)
+      entry[1], entry[2] = entry[1] + counter.amount, now
+      save(entry, counter, now)
+    end
+  end
+  call('HSET', KEYS[2], call_id, struct.pack('<d', tonumber(ARGV[5])) .. ARGV[3])
+  return 'taken'
 end
 
 if operation == 'A' then -- count what was let pass without being counted. 5: actual units; 6: the call's time

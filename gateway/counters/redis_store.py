@@ -15,6 +15,7 @@ from gateway.counters.redis_nodes import RedisNodes
 from gateway.counters.seeding import Notes, describe
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import CounterStore, Decision, Reservation
+from gateway.quotas.limit import Algorithm
 
 _PREPARED = 8192  # reservations whose commands are remembered
 _OWED = 100_000  # ends of calls that wait for Redis to come back
@@ -50,7 +51,8 @@ class RedisCounterStore:
         self._time = time
         self._notes = Notes(notes)
         self._prepared: dict[int, tuple[Prepared, str]] = {}
-        self._held: dict[bytes, str] = {}
+        self._held: dict[bytes, tuple[str, Reservation]] = {}
+        self._again: dict[bytes, Owed] = {}
         self._owed: dict[bytes, Owed] = {}
         self._tenants: set[str] = set()
         self._nodes = RedisNodes(address, self._came_up)
@@ -100,7 +102,7 @@ class RedisCounterStore:
             raise error
         decision, new = prepared.decision(reply)
         if decision.admitted:
-            self._held[call_id] = epoch
+            self._held[call_id] = epoch, reservation
             if new:
                 self._note(reservation, new, decision.at_us)
         return decision
@@ -108,15 +110,19 @@ class RedisCounterStore:
     async def settle(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
         """Replace what was reserved; when Redis does not answer, it is told later."""
         link = self._nodes.of(tenant_of(reservation))
-        epoch = self._held.pop(call_id, "") or link.epoch
-        if not epoch:
-            return  # not held by this worker, or ended before
-        owed = Owed(call_id, at_us, reservation, tuple(actual), epoch)
-        if not link.is_up or epoch != link.epoch:
+        held = self._held.pop(call_id, None)
+        epoch = held[0] if held is not None else link.epoch
+        if self._again and (again := self._again.pop(call_id, None)) is not None:
+            await self._end(again, link)
+        if epoch:  # else not held by this worker, or ended before
+            await self._end(Owed(call_id, at_us, reservation, tuple(actual), epoch), link)
+
+    async def _end(self, owed: Owed, link: RedisLink) -> None:
+        if not link.is_up or owed.epoch != link.epoch:
             self._owe(owed)
             return
         try:
-            await link.ask(self._ending(owed, epoch))
+            await link.ask(self._ending(owed, owed.epoch))
         except StoreUnavailable:
             self._owe(owed)
 
@@ -152,7 +158,8 @@ class RedisCounterStore:
         body = (owed.call_id, form.pack_counters(reservation), self._told(), form.pack_amounts(owed.actual))
         if owed.epoch == epoch:
             return form.script_call(
-                (form.mark_key(prefix), form.calls_key(prefix, self.incarnation), *counters), (b"S", *body, b"")
+                (form.mark_key(prefix), form.calls_key(prefix, self.incarnation), *counters),
+                (b"S", *body, b"", b"%d" % owed.at_us),
             )
         return form.script_call(
             (form.mark_key(prefix), form.counted_key(prefix), *counters), (b"A", *body, b"%d" % owed.at_us)
@@ -209,8 +216,25 @@ class RedisCounterStore:
 
     def _came_up(self, link: RedisLink) -> None:
         self._tenants.clear()
+        for call_id, (epoch, reservation) in self._held.items():
+            if epoch != link.epoch and self._nodes.of(tenant_of(reservation)) is link:
+                self._take_again(call_id, reservation, link)
         if self._owed:
             self._start_paying()
+
+    def _take_again(self, call_id: bytes, reservation: Reservation, link: RedisLink) -> None:
+        """A call in progress keeps its place among the calls at once in the server's new life (SEMANTICS §19)."""
+        requests = tuple(one for one in reservation.requests if one.counter.algorithm is Algorithm.CONCURRENT)
+        if not requests:
+            return
+        part, tenant = Reservation(requests, b"", reservation.tenant), tenant_of(reservation)
+        owed = self._again[call_id] = Owed(_again_id(call_id), 0, part, (0,) * len(requests), link.epoch)
+        prefix = form.key_prefix(tenant, link.epoch)
+        keys = form.mark_key(prefix), form.calls_key(prefix, self.incarnation), *form.counter_keys(prefix, part)
+        body = owed.call_id, form.pack_counters(part), self._told(), b"%d" % self._now()
+        link.ask(form.script_call(keys, (b"T", *body))).add_done_callback(_taken)
+        if tenant not in self._tenants:
+            self._register(tenant)
 
     def _start_paying(self) -> None:
         if self._paying is None or self._paying.done():
@@ -237,6 +261,11 @@ def tenant_of(reservation: Reservation) -> str:
         return reservation.tenant
     scopes = (request.counter.scope for request in reservation.requests)
     return next((scope.tenant for scope in scopes if scope is not None), "")
+
+
+def _again_id(call_id: bytes) -> bytes:
+    """The name of what a call takes again: the call itself is of another epoch, and its end is told too."""
+    return call_id[:-1] + bytes([call_id[-1] ^ 0xFF])
 
 
 def _taken(future: "asyncio.Future[object]") -> None:

@@ -112,7 +112,9 @@ async def _count(call: "Call", part: CallRecord) -> None:
             await services.counters.reserve(name, nothing)
         await services.counters.settle(name, part.at_us, nothing, amounts)
     except StoreUnavailable as error:
-        services.store_failed(error)  # the part is in the spool: reconcile sets the counter right (SEMANTICS §19)
+        services.store_failed(error)
+        if services.immediate is None:  # told when the store answers again, as of a call that policy let pass
+            await services.counters.count(name, part.at_us, nothing, amounts)
 
 
 async def _verdict(call: "Call") -> Failure | None:

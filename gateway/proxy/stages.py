@@ -8,7 +8,7 @@ from gateway.hooks.registry import Phase, Registry
 from gateway.http.forwarding import query_value
 from gateway.http.request import Request
 from gateway.metering.units import header_units
-from gateway.proxy.callers import AddressRules, has_rules
+from gateway.proxy.callers import AddressRules, ScopeRules, has_rules, has_scopes
 from gateway.proxy.services import Directory
 from gateway.routing.route import Route
 from gateway.tenants.credentials import classify
@@ -107,4 +107,5 @@ def register_core(registry: Registry, directory: Directory, clock: Clock) -> Non
     authentication = KeyAuthentication(directory, clock)
     registry.add(Phase.AUTHENTICATE, "core.keys", authentication, applies=_needs_key)
     registry.add(Phase.ADMIT, "core.addresses", AddressRules(), applies=has_rules, first=True)
+    registry.add(Phase.ADMIT, "core.scopes", ScopeRules(), applies=has_scopes, first=True)
     registry.add(Phase.MEASURE, "core.meters", Meters(), applies=_needs_measuring, first=True)

@@ -109,8 +109,8 @@ class Route:
     """One route. ``paths`` keep the configuration's form: ``/x`` prefix, ``=/x`` exact, ``/x/{id}`` template.
 
     ``rewrite_prefix`` takes the place of the matched prefix. Timeouts of None are the upstream's. ``allow`` and
-    ``deny`` are networks of callers. ``billable`` holds status patterns such as ``"2xx"`` or ``"101"``. ``methods`` and
-    ``hosts`` empty mean any.
+    ``deny`` are networks of callers. A key that names scopes must name all of ``scopes``. ``billable`` holds status
+    patterns such as ``"2xx"`` or ``"101"``. ``methods`` and ``hosts`` empty mean any.
     """
 
     name: str
@@ -124,6 +124,7 @@ class Route:
     billable: tuple[str, ...] = ("101", "2xx", "3xx", "4xx")
     host: Literal["client", "upstream"] = "client"
     query_key: str = ""
+    scopes: frozenset[str] = frozenset()
     rewrite_prefix: str | None = None
     connect_timeout_us: int | None = None
     read_timeout_us: int | None = None

@@ -39,7 +39,8 @@ def open_host_counters(snapshot: Snapshot, clock: Clock, incarnation: str = "") 
     """The counters of this host alone: all there are with ``mmap:``, time and stand-in beside a Redis."""
     capacity = capacity_of(snapshot)
     if redis_address(snapshot) is None:
-        return MmapCounterStore.open(paths.counters_file(snapshot), clock, incarnation, capacity=capacity)
+        folder, patience_us = paths.counters_file(snapshot), snapshot.counters_deadline_us
+        return MmapCounterStore.open(folder, clock, incarnation, capacity=capacity, deadline_us=patience_us)
     folder = paths.host_counters(snapshot.data_dir)
     return MmapCounterStore.open(folder, clock, capacity=capacity)  # nobody recovers it: it keeps no journal
 

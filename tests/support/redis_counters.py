@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ class PlainRedisStore:
         self, url: str, incarnation: str, host_now: Callable[[], int], notes: Path,
         time: Callable[[], int] | None = None, tenants: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        address = parse_redis_url(url)
+        address = replace(parse_redis_url(url), deadline=5.0)  # on a busy machine too
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

@@ -35,7 +35,7 @@ def binding_of(limits: list[Limit]) -> Binding:
 
 
 def open_worker(folder: Path, name: str) -> MmapCounterStore:
-    return MmapCounterStore.open(folder, SystemClock(), name, capacity=Capacity(64, 64, 8))
+    return MmapCounterStore.open(folder, SystemClock(), name, capacity=Capacity(64, 64, 8), deadline_us=20_000_000)
 
 
 async def reserve_many(store: MmapCounterStore, count: int) -> int:

@@ -4,7 +4,7 @@ time while its reservation stays, and a look at what is left.
 
 import pytest
 
-from gateway.clock import MINUTE_US
+from gateway.clock import DAY_US, MINUTE_US
 from gateway.quotas.binding import bind
 from gateway.quotas.counter import CounterRequest, Reservation
 from gateway.quotas.packing import pack
@@ -38,3 +38,18 @@ async def test_units_of_a_part_are_added_and_seen(open_store, clock, new_call, l
     if kind != "calendar":
         clock.advance(2 * MINUTE_US)
         assert (await store.reserve(new_call(), nothing)).states[0].remaining == 10
+
+
+@pytest.mark.parametrize("kind", ["calendar", "sliding"])
+async def test_units_of_a_part_stay_in_the_window_of_its_call(open_store, clock, new_call, limit_of, kind):
+    binding = bind([limit_of(kind, 10)], {}, Tenant("acme", "Acme", "free"), "k1", "api")
+    store = open_store()
+    held = binding.reservation(clock.now(), {"calls": 1})
+    call = new_call()
+    decision = await store.reserve(call, held)
+    clock.advance(31 * DAY_US if kind == "calendar" else 59 * MINUTE_US // 60)
+    part, now_held = new_call(), binding.reservation(clock.now(), {"calls": 0})
+    assert (await store.reserve(part, now_held)).states[0].remaining == (10 if kind == "calendar" else 9)
+    await store.settle(part, decision.at_us, now_held, [4])
+    clock.advance(2 * MINUTE_US // 60)  # the call's own sub-bucket leaves, and the part with it
+    assert (await store.reserve(new_call(), now_held)).states[0].remaining == 10

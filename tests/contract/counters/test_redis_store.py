@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 import redis
@@ -163,7 +164,7 @@ async def test_frozen_redis_costs_a_call_the_deadline_and_what_ended_meanwhile_i
 
 async def test_a_restarted_empty_redis_is_another_epoch(tmp_path, binding):
     with running_redis() as server:
-        address = parse_redis_url(server.url)
+        address = replace(parse_redis_url(server.url), deadline=2.0)
         desk = RedisDesk(address)
         desk.mark("acme", 0)
         store = RedisCounterStore(address, "w1", NOW, tmp_path / "unseeded")
@@ -184,6 +185,37 @@ async def test_a_restarted_empty_redis_is_another_epoch(tmp_path, binding):
         desk.mark("acme", cut)
         await store.settle(call, decision.at_us, reservation, (9, 9, 0))  # from before the cut: the ledger's to add
         assert (await store.reserve(uuid7(NOW()), reservation)).states[0].remaining == 9
+        await store.close()
+        desk.close()
+
+
+async def test_calls_in_progress_keep_their_place_in_a_new_life_of_the_server(tmp_path, binding):
+    with running_redis() as server:
+        address = replace(parse_redis_url(server.url), deadline=2.0)
+        desk = RedisDesk(address)
+        desk.mark("acme", 0)
+        store = RedisCounterStore(address, "w1", NOW, tmp_path / "unseeded")
+        assert await store.until_up(5)
+        reservation = binding.reservation(NOW(), {"calls": 1})
+        calls = [uuid7(NOW()) for _ in range(3)]
+        decisions = [await store.reserve(call, reservation) for call in calls]
+        for _ in range(2):
+            before = store._nodes.first.epoch
+            server.stop()
+            server.start()
+            await eventually(lambda before=before: store._nodes.first.epoch not in ("", before))
+        desk.close()
+        desk = RedisDesk(address)
+        desk.mark("acme", NOW())
+        assert remaining(desk, binding)[2] == 2
+        await store.settle(calls[0], decisions[0].at_us, reservation, (1, 1, 0))
+        await store.release(calls[1], decisions[1].at_us, reservation)
+        assert remaining(desk, binding) == [10, 20, 4]  # what they cost is from before the cut: the ledger's to add
+        store._nodes.first.drop("the same life: taken once")
+        assert await store.until_up(5)
+        assert remaining(desk, binding)[2] == 4
+        desk.forget("w1")  # the last one's worker dies
+        assert remaining(desk, binding)[2] == 5
         await store.close()
         desk.close()
 
