@@ -15,6 +15,7 @@ from gateway.cli.common import EXIT_USAGE, fail
 from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.price_schema import exact_decimal
+from gateway.config.stored_plans import with_plans
 from gateway.invoicing.forms import Form, render_invoice, render_note
 from gateway.invoicing.office import NotFound
 from gateway.invoicing.settings import BillingSettings
@@ -37,7 +38,8 @@ def at_desk(config: Path, work: Callable[[BillingDesk], Awaitable[Result]]) -> R
         clock = SystemClock()
         try:
             await store.tenants.sync_yaml(PLATFORM, list(snapshot.tenants.values()), snapshot.keys, clock.now())
-            return await work(BillingDesk(store, lambda: snapshot, clock))
+            whole = with_plans(snapshot, await store.plans.current(PLATFORM))
+            return await work(BillingDesk(store, lambda: whole, clock))
         finally:
             await store.close()
 

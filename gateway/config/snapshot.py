@@ -101,3 +101,5 @@ class Snapshot:
     tenants: dict[str, Tenant]
     keys: tuple[Key, ...]
     source: dict[str, object]
+    stored_plans: frozenset[str] = frozenset()
+    """Plans of the store among ``plans``, laid beside the configuration's."""

@@ -15,10 +15,19 @@ import msgspec
 
 from gateway.config.compile import compile_snapshot
 from gateway.config.snapshot import Snapshot
+from gateway.config.stored_plans import with_plans
 from gateway.errors import GatewayError
 from gateway.runtime import state_files as files
 from gateway.runtime.live_state import LiveState
-from gateway.runtime.state_files import CONFIG_VERSION, LOG_BYTES, SEQUENCE, STATE_GENERATION, STATE_NUMBER, Words
+from gateway.runtime.state_files import (
+    CONFIG_VERSION,
+    LOG_BYTES,
+    PLANS_NUMBER,
+    SEQUENCE,
+    STATE_GENERATION,
+    STATE_NUMBER,
+    Words,
+)
 from gateway.tenants.model import Key, Principal, Tenant
 
 logger = logging.getLogger(__name__)
@@ -55,6 +64,17 @@ class StatePublisher:
         words[CONFIG_VERSION] = version
         self._forget("config-*.json", version)
         return version
+
+    def publish_plans(self, plans: dict[str, dict[str, object]]) -> None:
+        """Make the store's plans current; the same plans are no event."""
+        words = self._words.view
+        number = words[PLANS_NUMBER]
+        if (read_plans(self._data_dir, number) if number else {}) == plans:
+            return
+        files.write_private(files.plans_path(self._data_dir, number + 1), msgspec.json.encode(plans))
+        words[PLANS_NUMBER] = number + 1
+        self._announce()
+        self._forget("plans-*.json", number + 1)
 
     def publish_state(self, sequence: int, tenants: Iterable[Tenant], keys: Iterable[Key]) -> None:
         """Make a full state current, with an empty delta log."""
@@ -120,7 +140,7 @@ class StateFeed:
         self._words = Words(data_dir)
         self._view = self._words.view
         self._seen = (-1, -1)
-        self._config, self._number, self._log = 0, 0, 0
+        self._config, self._plans, self._number, self._log = 0, 0, 0, 0
         self._rebuilt: LiveState | BaseException | None = None
         self._rebuilding: threading.Thread | None = None
         self._start = files.process_start(os.getpid())
@@ -200,7 +220,8 @@ class StateFeed:
             logger.error("published state cannot be read; serving on by the last", extra={"reason": str(self._rebuilt)})
             return False
         self._note()
-        if self._seen[0] != self._config or self._view[STATE_NUMBER] != self._number:
+        rebuilt = (self._config, self._plans, self._number)
+        if (self._seen[0], self._view[PLANS_NUMBER], self._view[STATE_NUMBER]) != rebuilt:
             self._rebuilding = threading.Thread(target=self._rebuild, name="state rebuild", daemon=True)
             self._rebuilding.start()
             return False
@@ -230,21 +251,24 @@ class StateFeed:
 
     def _build(self, *, with_state: bool = True) -> LiveState:
         """Everything from the files; the deltas that came meanwhile are applied by the next poll."""
-        config, number = self._view[CONFIG_VERSION], self._view[STATE_NUMBER] if with_state else 0
+        config, plans = self._view[CONFIG_VERSION], self._view[PLANS_NUMBER]
+        number = self._view[STATE_NUMBER] if with_state else 0
         content = _read_config(self._data_dir, config)
         if not content:
             raise GatewayError(f"no configuration was published in {self._data_dir}/state; start with gateway serve")
         document, folder = content["document"], content["folder"]
         assert isinstance(document, dict)
         snapshot = compile_snapshot(document, Path(str(folder)), config)
+        if plans:
+            snapshot = with_plans(snapshot, read_plans(self._data_dir, plans))
         state = _read_state(self._data_dir, number) if number else files.State(files.FORMAT, 0, [], [])
         live = LiveState(snapshot, state.sequence, state.tenants, state.keys)
-        self._built = (config, number)
+        self._built = (config, plans, number)
         return live
 
     def _take(self, state: LiveState) -> None:
         """Serve by a rebuilt state, after the deltas behind it."""
-        self._config, self._number = self._built
+        self._config, self._plans, self._number = self._built
         self._log = 0
         self.state = state
         if self._number:
@@ -269,6 +293,26 @@ def _read_config(data_dir: Path, version: int) -> dict[str, object]:
     except (OSError, msgspec.DecodeError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def read_plans(data_dir: Path, number: int) -> dict[str, dict[str, object]]:
+    """The store's plans as they were published."""
+    try:
+        content = msgspec.json.decode(files.plans_path(data_dir, number).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def published_plans(data_dir: Path) -> dict[str, dict[str, object]]:
+    """The store's plans that are current in ``data_dir``."""
+    if not (data_dir / "state" / "words").exists():
+        return {}
+    words = Words(data_dir)
+    try:
+        return read_plans(data_dir, words.view[PLANS_NUMBER])
+    finally:
+        words.close()
 
 
 def _read_range(path: Path, start: int, end: int) -> bytes:

@@ -3,6 +3,7 @@
 - ``words``: a mapped page of 64-bit words that says which files are current. The supervisor writes the first, the
   process that follows the store the others; each word has one writer, and ``STATE_GENERATION`` is written last.
 - ``config-<version>.json``: the resolved configuration.
+- ``plans-<number>.json``: the plans of the store, which lie beside the configuration's.
 - ``state-<number>.msgpack``: all tenants and keys of the store at one change sequence.
 - ``delta-<number>.log``: what changed since, one frame {length, crc32, packed ``Delta``} after another.
 - ``ack-<slot>-<pid>``: how far one worker has come.
@@ -24,7 +25,7 @@ from gateway.tenants.model import Key, Tenant
 FORMAT = 1
 MAGIC = 0x4754_5753_5441_0001
 WORD_BYTES = 4096
-MAGIC_WORD, CONFIG_VERSION, STATE_GENERATION, STATE_NUMBER, LOG_BYTES, SEQUENCE, ALIVE_US = range(7)
+MAGIC_WORD, CONFIG_VERSION, STATE_GENERATION, STATE_NUMBER, LOG_BYTES, SEQUENCE, ALIVE_US, PLANS_NUMBER = range(8)
 FRAME = struct.Struct("<II")
 ACK = struct.Struct("<QQQQ")
 """pid, start of the process in clock ticks (0: unknown), configuration version, change sequence."""
@@ -76,6 +77,7 @@ class Words:
         self.view = memoryview(self._map).cast("Q")
         if self.view[MAGIC_WORD] != MAGIC:
             self.view[CONFIG_VERSION:ALIVE_US] = memoryview(bytes(8 * (ALIVE_US - CONFIG_VERSION))).cast("Q")
+            self.view[PLANS_NUMBER] = 0
             self.view[MAGIC_WORD] = MAGIC
 
     def close(self) -> None:
@@ -100,6 +102,10 @@ def write_private(path: Path, content: bytes) -> None:
 
 def config_path(data_dir: Path, version: int) -> Path:
     return data_dir / "state" / f"config-{version}.json"
+
+
+def plans_path(data_dir: Path, number: int) -> Path:
+    return data_dir / "state" / f"plans-{number}.json"
 
 
 def state_path(data_dir: Path, number: int) -> Path:

@@ -37,6 +37,8 @@ class StateKeeper:
             await self._sync()
         changes = await self._store.changes.since(PLATFORM, self._publisher.sequence, BATCH)
         if changes:
+            if any(change.kind == "plan" for change in changes):
+                self._publisher.publish_plans(await self._store.plans.current(PLATFORM))
             tenants, keys = await self._store.changes.load_changed(PLATFORM, changes)
             if not self._publisher.publish_delta(changes[-1].sequence, tenants, keys):
                 await self._publish_all()
@@ -50,6 +52,7 @@ class StateKeeper:
         self._synced = snapshot
 
     async def _publish_all(self) -> None:
+        self._publisher.publish_plans(await self._store.plans.current(PLATFORM))
         state = await self._store.changes.load_state(PLATFORM)
         self._publisher.publish_state(state.sequence, state.tenants, state.keys)
         self._publisher.alive(self._clock.now())

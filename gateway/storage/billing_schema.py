@@ -20,6 +20,18 @@ plan_versions = sa.Table(
     sa.Column("seen_us", Us, nullable=False),
 )
 
+# Plans made through the API, as the configuration would write them: one row a version, the last one holds.
+plans = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("ordinal", sa.Integer, primary_key=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("at_us", Us, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+)
+
 # ``revision`` counts up with every change: the compare-and-set of all writers. ``next_us``: when the job looks again.
 subscriptions = sa.Table(
     "subscriptions",

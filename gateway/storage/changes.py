@@ -109,7 +109,7 @@ class Changes:
         for change in changes:
             if change.kind == "tenant":
                 tenant_ids.add(change.id)
-            else:
+            elif change.kind == "key":
                 key_ids.add((change.tenant, change.id))
         tenants: list[Tenant] = []
         keys: list[Key] = []

@@ -17,6 +17,7 @@ from gateway.storage.location import is_missing, open_database
 from gateway.storage.migrate import SchemaTooOld, check, revision_of
 from gateway.storage.migrate import migrate as upgrade
 from gateway.storage.people import People
+from gateway.storage.plans import Plans
 from gateway.storage.tenants import Tenants
 from gateway.storage.tokens import Tokens
 
@@ -37,6 +38,7 @@ class Store:
         self.invitations = Invitations(database)
         self.answers = KeptAnswers(database)
         self.events = Events(database)
+        self.plans = Plans(database)
         self.leases = Leases(database)
 
     def unit(self) -> AbstractAsyncContextManager[None]:

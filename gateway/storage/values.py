@@ -12,7 +12,7 @@ _DIGITS = 18  # always within 63 bits
 
 LinkPurpose = Literal["login", "reset", "invite", "verify", "password"]
 """The first three log in; ``verify`` proves an address, ``password`` lets its person choose a new password."""
-ChangeKind = Literal["tenant", "key"]
+ChangeKind = Literal["tenant", "key", "plan"]
 Bucket = Literal["hour", "day"]
 Dimension = Literal["key", "route", "meter", "status"]
 
