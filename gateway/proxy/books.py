@@ -152,6 +152,8 @@ class Books:
         if counted and bound is not None:
             record.quota_units = units
         sequence = self._append()
+        if not sequence:
+            counted = False  # served unmetered: what has no record takes nothing (SEMANTICS §19)
         if self._held:
             if services.immediate is None:
                 return self._finish_waiting(units, counted, sequence)

@@ -50,7 +50,7 @@ class Spool(Protocol):
     def incarnations(self) -> list[str]: ...
     def read(self, position: Position, limit: int, max_bytes: int = ...) -> list[Frame]: ...
     def take_damage(self) -> Sequence[SpoolDamage]: ...
-    def size(self) -> int: ...
+    def crowded(self, most_bytes: int) -> bool: ...
     def discard(
         self, acknowledged: Mapping[str, int], keep_us: int, now_us: int, unrecovered: Collection[str] = ...
     ) -> int: ...
@@ -97,8 +97,8 @@ class Shipper:
 
     ``oldest_open`` tells when the oldest call that a worker is in the middle of began, or last made a checkpoint;
     ``unrecovered`` the incarnations whose in-flight tables are still there. ``keep_us`` is how long acknowledged
-    segments stay, unless the spool is larger than ``keep_bytes``: then the oldest go earlier, so that what is
-    shipped never takes the room of what is not.
+    segments stay, unless the spool is larger than ``keep_bytes`` or the disk is nearly full: then the oldest
+    go earlier, so that what is shipped never takes the room of what is not.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class Shipper:
 
     async def _discard(self, now_us: int) -> None:
         since_us = self._clock.monotonic() - self._discarded_us
-        if since_us < LOOK_EVERY_US or (since_us < DISCARD_EVERY_US and self._spool.size() <= self._keep_bytes):
+        if since_us < LOOK_EVERY_US or (since_us < DISCARD_EVERY_US and not self._spool.crowded(self._keep_bytes)):
             return
         self._discarded_us = self._clock.monotonic()
         # Asked again: a ledger restored from a backup stands further back, and needs what would be deleted.
@@ -222,7 +222,7 @@ class Shipper:
         keep_us, unrecovered = self._keep_us, self._unrecovered()
         try:
             self._spool.discard(self._cursors, keep_us, now_us, unrecovered)
-            while keep_us and self._spool.size() > self._keep_bytes:
+            while keep_us and self._spool.crowded(self._keep_bytes):
                 keep_us = keep_us // 2 if keep_us > SECOND_US else 0
                 self._spool.discard(self._cursors, keep_us, now_us, unrecovered)
         except OSError as error:

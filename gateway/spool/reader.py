@@ -1,5 +1,6 @@
 """Reads the spool: every incarnation, from any position, along its tail; and deletes what was acknowledged."""
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -73,9 +74,13 @@ class SpoolReader:
             raise GatewayError(f"spool {incarnation} was written by a newer gateway; upgrade this one")
         return Tail(cursor.number, cursor.offset, cursor.sequence)
 
-    def size(self) -> int:
-        """Bytes of all files."""
-        return total_size(self._directory) if self._directory.is_dir() else 0
+    def crowded(self, most_bytes: int) -> bool:
+        """Whether all files are larger than that, or the disk has less than half of that left for more."""
+        try:
+            disk = os.statvfs(self._directory)
+            return disk.f_bavail * disk.f_frsize < most_bytes // 2 or total_size(self._directory) > most_bytes
+        except FileNotFoundError:
+            return False
 
     def take_damage(self) -> list[Damage]:
         """The damage met since this was last asked. A reader that starts over meets it again."""

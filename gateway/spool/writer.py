@@ -60,7 +60,7 @@ class SpoolWriter:
         # SEMANTICS §25: one record of the largest size is set aside for each call that can be in flight.
         self._set_aside = min(segment_size // 2, _MOST_CALLS * MAX_FRAME)
         self._segment_size = segment_size
-        self._failed = self._warned = False
+        self._failed = self._refused = self._warned = False
         self._waiters: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
         self._wake = Event()
         appender.on_roll = self._wake.set
@@ -116,13 +116,22 @@ class SpoolWriter:
         payload = encode(entry)
         if len(payload) > MAX_PAYLOAD:
             payload = encode_within(entry, MAX_PAYLOAD)
-        self.appended = sequence = self._append(payload)
+        try:
+            self.appended = sequence = self._append(payload)
+        except OSError:
+            self._refused = True
+            raise
         self._tally[0] = sequence
+        if self._refused:
+            self._refused = False
         return sequence
 
     def has_room(self) -> bool:
-        """Whether every call that may be in flight, and one more, finds room for a record of the largest size."""
-        return self._appender.room >= self._set_aside and not self._failed
+        """Whether every call that may be in flight, and one more, finds room for a record of the largest size.
+
+        After an append that the disk did not take there is none until one succeeds: those that wait are tried again.
+        """
+        return self._appender.room >= self._set_aside and not (self._failed or self._refused)
 
     def fill(self) -> float:
         """How full the spool is, 0 to 1, for the alarm before ``max_size`` is reached."""

@@ -28,11 +28,14 @@ SQLITE = "sqlite:///data/gateway.db"
 class Load:
     """Clients that call one after the other until told to stop. A broken connection is replaced, no call repeated."""
 
-    def __init__(self, listen: str) -> None:
+    def __init__(self, listen: str, name: str = "client", clients: int = CLIENTS) -> None:
         self._listen = listen
+        self._name = name
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
         self.delivered: set[str] = set()
+        self.refused: dict[int, int] = {}
+        self.broken = 0
         for thread in self._threads:
             thread.start()
 
@@ -47,21 +50,30 @@ class Load:
         before = len(self.delivered)
         wait_until(lambda: len(self.delivered) >= before + calls, "load through the gateway")
 
+    def __enter__(self) -> "Load":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def _run(self, number: int) -> None:
         connection, calls = http.client.HTTPConnection(self._listen, timeout=20), 0
         while not self._stop.is_set():
             calls += 1
-            request_id = f"client-{number}-call-{calls}"
+            request_id = f"{self._name}-{number}-call-{calls}"
             try:
                 connection.request("GET", "/x", headers={"X-API-Key": KEY, "X-Request-Id": request_id})
                 answer = connection.getresponse()
                 answer.read()
             except (OSError, http.client.HTTPException):
                 connection.close()
+                self.broken += 1
                 time.sleep(0.01)
                 continue
             if answer.status == 200:
                 self.delivered.add(request_id)
+            else:
+                self.refused[answer.status] = self.refused.get(answer.status, 0) + 1
         connection.close()
 
 
@@ -91,20 +103,8 @@ def kill_everything(gateway: GatewayProcess) -> float:
     with (gateway.folder / "serve.log").open("ab") as log:
         command = [*GATEWAY, "serve", "-c", str(gateway.config)]
         gateway.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=gateway.folder)
-    wait_until(lambda: _answers(gateway), "the first accept")
+    wait_until(gateway.answers, "the first accept")
     return time.monotonic() - start
-
-
-def _answers(gateway: GatewayProcess) -> bool:
-    """Whether a connection is accepted and served; a refused key is an answer, and no record."""
-    connection = http.client.HTTPConnection(gateway.listen, timeout=5)
-    try:
-        connection.request("GET", "/", headers={"X-API-Key": "nobody-knows-this-key"})
-        return connection.getresponse().status == 401
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def read_ledger(gateway: GatewayProcess, url: str = SQLITE) -> list[CallRow]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.services import free_port, stop_process, wait_until
+from support.services import accepts, free_port, stop_process, wait_until
 
 GATEWAY = (sys.executable, "-m", "gateway")
 KEY = "test-key-of-the-tenant-acme"
@@ -69,11 +69,25 @@ class GatewayProcess:
 
     def start(self, *arguments: str) -> None:
         """Start and wait until it is ready to serve."""
+        self._start(*arguments)
+        wait_until(self._ready_or_dead, "the gateway's readiness", 90)
+        self._check()
+
+    def start_without_store(self, *arguments: str) -> None:
+        """Start and wait until calls are answered, and the control listener accepts."""
+        self._start(*arguments)
+        port = int(self.control.rpartition(":")[2])
+        wait_until(lambda: self._dead() or (self.answers() and accepts(port)), "the gateway's first answer", 90)
+        self._check()
+
+    def _start(self, *arguments: str) -> None:
         with (self.folder / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*GATEWAY, "serve", "-c", str(self.config), *arguments], stdout=log, stderr=log, cwd=self.folder
             )
-        wait_until(self._ready_or_dead, "the gateway's readiness", 90)
+
+    def _check(self) -> None:
+        assert self.process is not None
         if self.process.poll() is not None:
             pytest.fail(f"gateway serve ended with {self.process.returncode}:\n{self.log[-4000:]}", pytrace=False)
 
@@ -115,9 +129,23 @@ class GatewayProcess:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def _ready_or_dead(self) -> bool:
+    def _dead(self) -> bool:
         assert self.process is not None
-        return self.process.poll() is not None or self.ready()
+        return self.process.poll() is not None
+
+    def _ready_or_dead(self) -> bool:
+        return self._dead() or self.ready()
+
+    def answers(self) -> bool:
+        """Whether a call is answered; a refused key is an answer, and no record."""
+        connection = http.client.HTTPConnection(self.listen, timeout=5)
+        try:
+            connection.request("GET", "/", headers={"X-API-Key": "nobody-knows-this-key"})
+            return connection.getresponse().status == 401
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _get_status(self, path: str) -> int:
         host, _, port = self.control.rpartition(":")

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -166,6 +167,28 @@ class PostgresServer:
         stop_process(self.process)
         self.process = None
 
+    def kill(self) -> None:
+        """``kill -9`` of the postmaster; its children find it gone and end at once."""
+        assert self.process is not None
+        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+        wait_until(lambda: not _lives_in(self.folder / "data"), "the end of PostgreSQL's processes")
+
+    def session(self, database: str, statement: str) -> subprocess.Popen[bytes]:
+        """A client of its own that has run ``statement`` and stays until it is terminated."""
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self.user, "-d", database]
+        process = subprocess.Popen(
+            [str(self.bin / "psql"), "-qX", *address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=self.folder
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{statement}\n\\echo done\n".encode())
+        process.stdin.flush()
+        assert process.stdout.readline() == b"done\n"
+        return process
+
     def create_database(self, name: str, template: str = "template1") -> str:
         """A new database, a copy of ``template``; returns its URL in the form that ``store.url`` takes."""
         self._psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -186,6 +209,15 @@ class PostgresServer:
         done = subprocess.run([*self.as_user, *command], capture_output=True, text=True, cwd=self.folder, check=False)
         if done.returncode:
             pytest.fail(f"{Path(command[0]).name}: {done.stderr.strip()}", pytrace=False)
+
+
+def _lives_in(folder: Path) -> bool:
+    """Whether a process of the cluster in ``folder`` is left (Linux: they work in it)."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == folder:
+                return True
+    return False
 
 
 @contextlib.contextmanager

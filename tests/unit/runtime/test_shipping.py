@@ -49,8 +49,8 @@ class MemorySpool:
     def take_damage(self) -> list[Damage]:
         return []
 
-    def size(self) -> int:
-        return self.sizes.pop(0) if self.sizes else 0
+    def crowded(self, most_bytes: int) -> bool:
+        return bool(self.sizes) and self.sizes.pop(0) > most_bytes
 
     def discard(self, acknowledged, keep_us: int, now_us: int, unrecovered=()) -> int:  # type: ignore[no-untyped-def]
         self.discards.append((dict(acknowledged), keep_us, now_us))
