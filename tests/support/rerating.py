@@ -5,10 +5,10 @@ plainly as they can be, so that the two can be wrong only in different ways.
 """
 
 import calendar
-import sqlite3
+import json
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,6 +17,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 SECOND = 1_000_000
+CALLS = "SELECT tenant, at_us, posting, units FROM calls WHERE billable"
+POSTED_EVENTS = "SELECT tenant, at_us, posting, meter, value FROM events"
+
 Rate = Callable[[dict[str, int], Fraction, int], list[int]]
 """Units by meter, the share of the month that is served, the subscription's month → cents, one figure a price."""
 
@@ -70,17 +73,12 @@ def period(anchor: date, zone: str, at_us: int, step: int = 1) -> tuple[int, int
 class Ledger:
     """The raw rows of calls and events, by tenant, in the order of their time."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, calls: Iterable[tuple[Any, ...]], events: Iterable[tuple[Any, ...]]) -> None:
         self._rows: dict[str, list[tuple[int, int, str, int]]] = defaultdict(list)
-        with sqlite3.connect(path) as database:
-            for tenant, at_us, posting, units in database.execute(
-                "SELECT tenant, at_us, posting, json_extract(units, '$.calls') FROM calls WHERE billable"
-            ):
-                self._rows[tenant].append((at_us, posting, "calls", units))
-            for tenant, at_us, posting, meter, value in database.execute(
-                "SELECT tenant, at_us, posting, meter, value FROM events"
-            ):
-                self._rows[tenant].append((at_us, posting, meter, value))
+        for tenant, at_us, posting, units in calls:
+            self._rows[tenant].append((at_us, posting, "calls", json.loads(units)["calls"]))
+        for tenant, at_us, posting, meter, value in events:
+            self._rows[tenant].append((at_us, posting, meter, value))
         for rows in self._rows.values():
             rows.sort()
 

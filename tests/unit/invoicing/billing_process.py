@@ -1,4 +1,4 @@
-"""One process that runs the billing job once at a given time: ``python billing_process.py DOCUMENT FOLDER NOW_US``."""
+"""Runs the billing job once at a given time: ``python billing_process.py DOCUMENT URL FOLDER NOW_US``."""
 
 import asyncio
 import json
@@ -12,9 +12,9 @@ from gateway.invoicing.subscriptions import BillingDesk
 from gateway.storage.store import open_store
 
 
-async def main(document: dict[str, object], folder: Path, now_us: int) -> None:
+async def main(document: dict[str, object], url: str, folder: Path, now_us: int) -> None:
     snapshot = compile_snapshot(document, folder, 1)
-    store = await open_store("sqlite:///gateway.db", folder)
+    store = await open_store(url, folder)
     desk, made = BillingDesk(store, lambda: snapshot, ManualClock(now_us)), 0
     while True:
         try:
@@ -26,4 +26,4 @@ async def main(document: dict[str, object], folder: Path, now_us: int) -> None:
     print(made)
 
 
-asyncio.run(main(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), int(sys.argv[3])))
+asyncio.run(main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])))
