@@ -128,6 +128,7 @@ def _text(text: str) -> str:
 
 
 def _table(heading: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{one}</th>" for one in heading)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    """End tags that HTML lets one leave out are left out: there are thousands."""
+    head = "".join(f"<th>{one}" for one in heading)
+    body = "".join("<tr>" + "".join(f"<td>{cell}" for cell in row) for row in rows)
+    return f"<table><thead><tr>{head}<tbody>{body}</table>"

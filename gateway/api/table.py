@@ -1,7 +1,7 @@
 """The one table of operations. Routing, permissions, validation, OpenAPI and the documentation page come from it."""
 
 from gateway.api.operation import Operation
-from gateway.api.resources import auth, billing, calls, events, keys, money, people, platform, tenants, usage
+from gateway.api.resources import auth, billing, calls, events, keys, money, people, plans, platform, tenants, usage
 
 OPERATIONS: tuple[Operation, ...] = (
     *auth.OPERATIONS,
@@ -13,5 +13,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *billing.OPERATIONS,
     *money.OPERATIONS,
+    *plans.OPERATIONS,
     *platform.OPERATIONS,
 )

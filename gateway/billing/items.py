@@ -50,6 +50,7 @@ class FeeItem:
     zone: ZoneInfo
     first: bool = False
     change: bool = False
+    by: By = "second"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class UsageItem:
     zone: ZoneInfo
     usage: MeteredUsage
     aggregates: Mapping[str, str] = field(default_factory=dict)
+    by: By = "second"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def _fees(item: FeeItem) -> tuple[Charged, ...]:
         whole = item.year if price.model.every == "year" else item.month
         period = Period(max(item.since, whole.start), whole.end)
         once = price.model.every == "once"
-        share = served(whole, item.since, None, item.zone)
+        share = served(whole, item.since, None, item.zone, item.by)
         lines = rate(prorated(at_age(price, item.age), share), ZERO, plan.currency, period=period).lines
         charge = f"{'once' if once else 'fee'}/{to_us(item.since)}/{place}"
         found += [Charged(charge, _fee_line(line, item, once)) for line in lines]
@@ -180,7 +182,7 @@ def _usage(item: UsageItem) -> tuple[Charged, ...]:
 
 def usage_share(item: UsageItem) -> Share:
     """The part of the month that the item serves."""
-    return served(item.month, item.served.start, item.served.end, item.zone)
+    return served(item.month, item.served.start, item.served.end, item.zone, item.by)
 
 
 def usage_charges(item: UsageItem) -> tuple[tuple[str, Price], ...]:

@@ -69,6 +69,7 @@ class BillingBlock(Strict):
     draft_grace: Annotated[int, BeforeValidator(_grace)]
     due: Days
     suspend_after: Days
+    proration: Literal["second", "day"]
     tax: TaxBlock
     pdf_fonts: list[Annotated[str, Field(min_length=1)]]
 

@@ -29,6 +29,7 @@ DEFAULTS: dict[str, object] = {
         "seller": {},
         "invoice_prefix": "INV",
         "draft_grace": "1h",
+        "proration": "second",
         "due": "14d",
         "suspend_after": "14d",
         "tax": {},

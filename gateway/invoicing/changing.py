@@ -139,9 +139,9 @@ def _credit(lines: Sequence[LineRow], account: Account, now: Now, context: Conte
         amount = EXACT.add(amount, Decimal(line.amount))
     assert first.start_us is not None
     assert first.end_us is not None
-    period = Period(from_us(first.start_us), from_us(first.end_us))
+    period, by = Period(from_us(first.start_us), from_us(first.end_us)), context.settings.proration
     name = first.description.removeprefix("Remaining time of ")
-    return CreditItem(first.charge, name, Money(amount, currency), period, from_us(now.us), account.zone)
+    return CreditItem(first.charge, name, Money(amount, currency), period, from_us(now.us), account.zone, by)
 
 
 def _target(account: Account, target: Target, now: Now, context: Context) -> PhaseRow:

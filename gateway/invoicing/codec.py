@@ -12,6 +12,7 @@ from gateway.billing.bill import MeteredUsage
 from gateway.billing.catalog import Plan
 from gateway.billing.credit import Grant
 from gateway.billing.items import Billed, CorrectionItem, CreditItem, FeeItem, Item, ManualItem, UsageItem
+from gateway.billing.proration import By
 from gateway.billing.tax import TaxRate, TaxRules
 from gateway.config.price_schema import exact_decimal, parse_price
 from gateway.money import Money, plain
@@ -59,6 +60,7 @@ def item_to_json(item: Item) -> Json:
                 "zone": item.zone.key,
                 "first": item.first,
                 "change": item.change,
+                **_by(item.by),
             }
         case UsageItem():
             return {
@@ -70,6 +72,7 @@ def item_to_json(item: Item) -> Json:
                 "zone": item.zone.key,
                 "units": {meter: str(units) for meter, units in item.usage.units.items()},
                 "aggregates": dict(item.aggregates),
+                **_by(item.by),
             }
         case CorrectionItem():
             billed = {charge: [plain(one.quantity), str(one.amount)] for charge, one in item.billed.items()}
@@ -96,6 +99,11 @@ def item_to_json(item: Item) -> Json:
             assert_never(item)
 
 
+def _by(by: By) -> Json:
+    """Only what differs from the rule is stored."""
+    return {} if by == "second" else {"by": by}
+
+
 def item_from_json(stored: Mapping[str, Any]) -> Item:
     """The item that was stored."""
     match stored["type"]:
@@ -111,6 +119,7 @@ def item_from_json(stored: Mapping[str, Any]) -> Item:
                 zone=ZoneInfo(stored["zone"]),
                 first=stored["first"],
                 change=stored["change"],
+                by=stored.get("by", "second"),
             )
         case "usage":
             return _usage(stored)
@@ -139,6 +148,7 @@ def _usage(stored: Mapping[str, Any]) -> UsageItem:
         zone=ZoneInfo(stored["zone"]),
         usage=MeteredUsage({meter: int(units) for meter, units in stored["units"].items()}),
         aggregates=stored["aggregates"],
+        by=stored.get("by", "second"),
     )
 
 

@@ -54,7 +54,9 @@ def next_phase(account: Account, at_us: int, context: Context) -> PhaseRow:
     elif account.row.pinned or not renews:
         return phase
     newest = context.catalogue.newest(context.settings.key(phase.plan, account.row.tenant), at_us)
-    if newest is None or (change is None and newest.version == phase.version):
+    if newest is None or newest.currency != plan_of(account, account.phase(at_us), context).currency:
+        return account.phase(at_us)  # SEMANTICS §38: one subscription, one currency
+    if change is None and newest.version == phase.version:
         return phase
     return replace(phase, start_us=at_us, version=newest.version)
 
@@ -75,6 +77,7 @@ def fee_item(
         zone=account.zone,
         first=first,
         change=change,
+        by=context.settings.proration,
     )
 
 
@@ -126,6 +129,7 @@ async def usage_item(
         zone=account.zone,
         usage=MeteredUsage({}),
         aggregates=context.settings.aggregates(plan),
+        by=context.settings.proration,
     )
     return await counted(books, account.row.tenant, item, watermark)
 

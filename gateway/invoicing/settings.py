@@ -8,6 +8,7 @@ from pathlib import Path
 from gateway.billing.catalog import Plan
 from gateway.billing.price import Price
 from gateway.billing.pricing.flat import Flat
+from gateway.billing.proration import By
 from gateway.billing.tax import TaxRate, TaxRules
 from gateway.config.accounts import Aggregate, event_aggregates
 from gateway.config.catalog import plan_prices
@@ -36,6 +37,7 @@ class BillingSettings:
 
     source: Map
     prefix: str
+    proration: By
     draft_grace_us: int
     due_us: int
     suspend_after_us: int
@@ -52,6 +54,7 @@ class BillingSettings:
         return cls(
             source=snapshot.source,
             prefix=str(billing["invoice_prefix"]),
+            proration="day" if billing.get("proration") == "day" else "second",
             draft_grace_us=parse_duration(billing["draft_grace"]),
             due_us=_days_us(billing["due"]),
             suspend_after_us=_days_us(billing["suspend_after"]),

@@ -1,5 +1,6 @@
 """Beginning subscriptions: those of the configuration at its first load, others when they are made (SEMANTICS §32)."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from gateway.billing.subscription import State
 from gateway.errors import GatewayError
 from gateway.ids import new_id
+from gateway.invoicing.account import FAR_US
 from gateway.invoicing.cycle import Context
 from gateway.invoicing.steps import Now
 from gateway.period import from_us, local_midnight, to_us
@@ -19,6 +21,8 @@ from gateway.storage.billing_values import PhaseRow, SubscriptionRow
 from gateway.storage.engine import Conflict
 from gateway.storage.ports import PLATFORM
 from gateway.storage.values import AuditEntry
+
+logger = logging.getLogger(__name__)
 
 BATCH = 100
 """Subscriptions to a transaction."""
@@ -82,6 +86,10 @@ def new_rows(wish: Wish, now: Now, context: Context) -> tuple[SubscriptionRow, P
 
 async def subscribe(billing: Billing, wish: Wish, now: Now, context: Context) -> SubscriptionRow:
     """Begin a subscription; raises ``Conflict`` when the tenant has a living one."""
+    async with billing.read(PLATFORM) as books:
+        fixed = await books.currencies([wish.tenant])
+    if wrong := _other_currency(wish, fixed, context):
+        raise SubscriptionError(wrong)
     return (await _begin(billing, [wish], now, context))[0]
 
 
@@ -92,9 +100,15 @@ async def adopt(billing: Billing, now: Now, context: Context) -> int:
     """
     async with billing.read(PLATFORM) as books:
         found = await books.without_subscription()
+        had = [tenant["id"] for tenant, before in found if before]
+        fixed = await books.currencies(had) if had else {}
     wishes = [_wish(tenant, had, context) for tenant, had in found]
     # A plan that was taken out of the configuration is not sold.
     wishes = [one for one in wishes if context.catalogue.last(context.settings.key(one.plan, one.tenant)) is not None]
+    for wish in list(wishes):
+        if wrong := _other_currency(wish, fixed, context):
+            logger.error("a tenant cannot be billed: %s", wrong, extra={"tenant": wish.tenant})
+            wishes.remove(wish)
     begun = 0
     for first in range(0, len(wishes), BATCH):
         batch = wishes[first : first + BATCH]
@@ -105,6 +119,17 @@ async def adopt(billing: Billing, now: Now, context: Context) -> int:
                 with suppress(Conflict):
                     begun += len(await _begin(billing, [wish], now, context))
     return begun
+
+
+def _other_currency(wish: Wish, fixed: dict[str, str], context: Context) -> str:
+    """Why not: a tenant's currency is that of its first final invoice (SEMANTICS §38); empty when it is."""
+    newest, currency = (
+        context.catalogue.newest(context.settings.key(wish.plan, wish.tenant), FAR_US),
+        fixed.get(wish.tenant),
+    )
+    if newest is None or currency is None or newest.currency == currency:
+        return ""
+    return f"plan {wish.plan} is in {newest.currency}, and {wish.tenant} was billed in {currency} before"
 
 
 async def _begin(billing: Billing, wishes: Sequence[Wish], now: Now, context: Context) -> list[SubscriptionRow]:

@@ -91,6 +91,14 @@ class BillingDesk(DrillDesk):
             raise InvoiceError("nothing waits for the period's end")
         return await self._update(account, at, "subscription.keep", cancel_at_us=None, change=None)
 
+    async def pin(self, tenant: str, actor: str, *, pinned: bool) -> SubscriptionRow:
+        """Keep the prices as they are at every renewal, or follow the plan again (SEMANTICS §17)."""
+        at = Now(self.clock.now(), actor)
+        account = await self._settled(tenant, at)
+        if account.tenant.source == "yaml":
+            raise ManagedByConfig(f"whether {tenant} keeps its prices is set by the configuration: change it there")
+        return await self._update(account, at, "subscription.pin", pinned=pinned)
+
     async def pause(self, tenant: str, actor: str) -> SubscriptionRow:
         """Stop serving; periods that begin while it is paused cost no fees."""
         return await self._trigger(tenant, Trigger.PAUSE, actor)

@@ -108,6 +108,13 @@ class Books(BillingRows):
         query = sa.select(table.subscription, sa.func.min(table.due_us)).where(*where).group_by(table.subscription)
         return {row[0]: int(row[1]) for row in await self.connection.execute(query)}
 
+    async def currencies(self, owners: Sequence[str]) -> dict[str, str]:
+        """The currency of each tenant that has a final invoice."""
+        table = schema.invoices.c
+        final = (table.tenant.in_(owners), table.number.is_not(None), table.state != "void")
+        query = sa.select(table.tenant, sa.func.min(table.currency)).where(within(self._scope, table.tenant), *final)
+        return {row[0]: row[1] for row in await self.connection.execute(query.group_by(table.tenant))}
+
     async def late_since(self, tenant: str, span: Span, watermark: int) -> int | None:
         """The oldest record in ``span`` posted after ``watermark``."""
         return await late_since(self.connection, self._scope, tenant, span, watermark)

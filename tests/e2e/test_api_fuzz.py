@@ -20,7 +20,11 @@ from gateway.api.admission import Admission
 PROVE = os.environ.get("PROVE") == "1"
 SUPPORT = Path(__file__).parents[1] / "support"
 CALLERS = ("owner@acme", "admin", "support", "member@acme", "key", "nobody") if PROVE else ("owner@acme", "admin")
-HOW = ("--phases", "coverage,fuzzing", "-n", os.environ.get("FUZZ", "25")) if PROVE else ("--phases", "fuzzing", "-n", "2")
+HOW = (
+    ("--phases", "coverage,fuzzing", "-n", os.environ.get("FUZZ", "25"))
+    if PROVE
+    else ("--phases", "fuzzing", "-n", "2")
+)
 LAST = ("logout", "cancelSubscription")
 """What would leave the others nothing to do is asked at the end."""
 CHECKS = (

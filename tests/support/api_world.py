@@ -25,6 +25,7 @@ from gateway.api.services import ApiServices
 from gateway.clock import SECOND_US, ManualClock
 from gateway.config.accounts import account_settings
 from gateway.config.loader import load
+from gateway.config.stored_plans import with_plans
 from gateway.ids import uuid7
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.metering.ports import Frame, Position
@@ -147,12 +148,14 @@ async def open_api(
     if await store.tenants.get(PLATFORM, "globex") is None:
         await store.tenants.create(PLATFORM, Tenant("globex", "Globex", "free", source="store"), NOW_US)
     state: dict[bytes, Principal] = {}
+    live = {"snapshot": snapshot}
 
     async def reload(_: int) -> bool:
         found = await store.changes.load_state(PLATFORM)
         tenants = {tenant.id: tenant for tenant in found.tenants}
         state.clear()
         state.update({key.hash: Principal(tenants[key.tenant], key) for key in found.keys})
+        live["snapshot"] = with_plans(snapshot, await store.plans.current(PLATFORM))
         return True
 
     applied = committed_and_applied(store, reload)
@@ -161,11 +164,11 @@ async def open_api(
         store, clock, accounts, mails, lambda: account_settings(snapshot.source), lambda: "http://gateway.example"
     )
     services = replace(ApiServices(
-        store=store, snapshot=lambda: snapshot, clock=clock, secret=SECRET, accounts=accounts,
+        store=store, snapshot=lambda: live["snapshot"], clock=clock, secret=SECRET, accounts=accounts,
         sessions=ApiSessions(store, clock, SECRET), tokens=TokenDesk(store, clock),
         keys=KeyBook(store, clock, applied, lambda field: "gateway.yaml:7"),
         team=TeamDesk(store, clock, accounts, mails, registration), registration=registration,
-        throttle=LoginThrottle(), billing=BillingDesk(store, lambda: snapshot, clock),
+        throttle=LoginThrottle(), billing=BillingDesk(store, lambda: live["snapshot"], clock),
         limits=lambda tenant, keys: [], find_key=state.get, applied=applied,
         owner_file=lambda field: "gateway.yaml:15",
     ), **parts)  # fmt: skip

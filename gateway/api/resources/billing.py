@@ -17,6 +17,7 @@ from gateway.api.resources.billing_views import (
     LineCalls,
     LineView,
     PaymentView,
+    PinRequest,
     SubscriptionView,
     VerificationView,
     VoidRequest,
@@ -56,6 +57,12 @@ async def cancel(call: Call) -> Reply:
 
 async def keep(call: Call) -> Reply:
     return Reply(SubscriptionView.of(await call.services.billing.keep(call.tenant.id, call.user.id)))
+
+
+async def pin(call: Call) -> Reply:
+    given = call.body(PinRequest)
+    row = await call.services.billing.pin(call.tenant.id, call.user.id, pinned=given.pinned)
+    return Reply(SubscriptionView.of(row))
 
 
 async def pause(call: Call) -> Reply:
@@ -182,6 +189,8 @@ OPERATIONS = (
               "billing", SubscriptionView, request=CancelRequest, errors=_OWNED),
     Operation("keepSubscription", "POST", "/subscription/keep", "Take back what waits for the period's end", _SUB_WRITE,
               keep, "billing", SubscriptionView, errors=_OWNED),
+    Operation("pinSubscription", "POST", "/subscription/pin", "Keep the prices at every renewal, or follow the plan",
+              Allowed("invoices", "write"), pin, "billing", SubscriptionView, request=PinRequest, errors=_OWNED),
     Operation("pauseSubscription", "POST", "/subscription/pause", "Stop serving, and charging fees", _SUB_WRITE, pause,
               "billing", SubscriptionView, errors=_OWNED),
     Operation("resumeSubscription", "POST", "/subscription/resume", "Serve again", _SUB_WRITE, resume, "billing",

@@ -54,6 +54,7 @@ class SubscriptionView(Model):
     cancel_at: Time | None
     canceled_at: Time | None
     billed_until: Time | None
+    pinned: bool
     change: dict[str, Any] | None
 
     @classmethod
@@ -64,7 +65,7 @@ class SubscriptionView(Model):
             quantity=row.quantity, state=str(row.state), start=time_text(row.start_us),
             trial_end=time_or_none(row.trial_end_us), cancel_at=time_or_none(row.cancel_at_us),
             canceled_at=time_or_none(row.canceled_us), billed_until=time_or_none(row.billed_until_us),
-            change=row.change,
+            pinned=row.pinned, change=row.change,
         )  # fmt: skip
 
 
@@ -75,6 +76,12 @@ class ChangeRequest(Model):
     billing_cycle: Literal["month", "year"] | None = None
     quantity: int | None = Field(None, ge=1, le=1_000_000)
     when: When = "now"
+
+
+class PinRequest(Model):
+    """Whether new versions of the plan's prices leave this subscription alone."""
+
+    pinned: bool
 
 
 class CancelRequest(Model):

@@ -12,7 +12,7 @@ from gateway.config.loader import load
 from gateway.config.snapshot import Snapshot
 from gateway.errors import GatewayError
 from gateway.runtime import state_files
-from gateway.runtime.state_feed import StateFeed, StatePublisher, published_snapshot
+from gateway.runtime.state_feed import StateFeed, StatePublisher, published_plans, published_snapshot
 from gateway.runtime.state_wait import wait_applied
 from gateway.tenants.model import Key, Tenant
 
@@ -240,3 +240,23 @@ def test_the_dead_are_not_waited_for(feed: StateFeed, tmp_path: Path) -> None:
     state_files.ack_path(data, 2, 5).write_bytes(b"short")
     assert wait_applied(data, 9, timeout=0).workers == (0 if sys.platform == "linux" else 1)
     assert not state_files.ack_path(data, 0, dead.pid).exists()
+
+
+def test_the_store_s_plans_lie_beside_the_configuration_s(
+    feed: StateFeed, publisher: StatePublisher, tmp_path: Path
+) -> None:
+    limit = {"name": "calls", "meter": "calls", "max": 7, "per": "day"}
+    publisher.publish_plans({"gold": {"limits": [limit]}, "free": {"limits": []}})
+    assert settle(feed)
+    assert feed.snapshot.plans["gold"].limits[0].max == 7
+    assert feed.snapshot.plans["free"].limits[0].max == 10
+    assert feed.snapshot.stored_plans == {"gold"}
+    assert set(published_plans(tmp_path / "data")) == {"gold", "free"}
+    publisher.publish_plans({"gold": {"limits": [limit]}, "free": {"limits": []}})
+    assert not settle(feed)
+    publisher.publish_plans({"gold": {"limits": [{**limit, "max": 8}]}})
+    publisher.publish_config(snapshot_of(tmp_path, maximum=11))
+    assert settle(feed)
+    assert [feed.snapshot.plans[name].limits[0].max for name in ("gold", "free")] == [8, 11]
+    again = StateFeed(tmp_path / "data")
+    assert again.load().snapshot.plans["gold"].limits[0].max == 8
