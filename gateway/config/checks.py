@@ -3,18 +3,20 @@
 Each check yields ``(field path, message)``; all of them run, so that every fault is reported at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.config.compile import compile_routes
+from gateway.config.compile import compile_routes, reported_meters
 from gateway.config.fields import split_address
+from gateway.config.limit_schema import window_of
 from gateway.config.nearest import hint
 from gateway.config.people_checks import check_people
 from gateway.config.price_schema import BasePrice, FlatPrice
 from gateway.config.schema import Document, PlanBlock, TenantBlock
 from gateway.config.traffic import check_traffic
 from gateway.config.yaml_tree import FieldPath, dotted
+from gateway.quotas.limit import Algorithm
 from gateway.routing.conflicts import find_conflicts
 
 Problem = tuple[FieldPath, str]
@@ -56,8 +58,9 @@ def cross_check(document: Document, known: Known, folder: Path) -> Iterator[Prob
     yield from _routes(document, known)
     yield from check_people(document, known.plans)
     yield from check_traffic(document, folder)
+    events = reported_meters(document)
     for name, plan in document.plans.items():
-        yield from _plan(name, plan, document.billing.currency, known)
+        yield from _plan(name, plan, document.billing.currency, known, events)
     yield from _tenants(document, known)
 
 
@@ -109,7 +112,9 @@ def _routes(document: Document, known: Known) -> Iterator[Problem]:
             yield ("routes",), str(conflict)
 
 
-def _plan(name: str, plan: PlanBlock, billing_currency: str, known: Known) -> Iterator[Problem]:
+def _plan(
+    name: str, plan: PlanBlock, billing_currency: str, known: Known, events: Collection[str]
+) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, limit in enumerate(plan.limits):
         path: FieldPath = ("plans", name, "limits", index)
@@ -121,6 +126,14 @@ def _plan(name: str, plan: PlanBlock, billing_currency: str, known: Known) -> It
         for position, route in enumerate(limit.routes):
             if route not in known.routes:
                 yield (*path, "routes", position), f'no route "{route}"{hint(route, known.routes)}'
+        if limit.meter in events and limit.concurrent is None:
+            if window_of(limit)[0] is not Algorithm.CALENDAR:
+                yield (
+                    (*path, "meter"),
+                    f'"{limit.meter}" is reported by events: per day or longer, or algorithm: calendar',
+                )
+            if limit.by != ["tenant"]:
+                yield (*path, "by"), f'"{limit.meter}" is reported by events, which are a tenant\'s: by tenant only'
     yield from _prices(("plans", name, "prices"), plan.prices, plan.currency or billing_currency, known)
 
 

@@ -14,6 +14,7 @@ from gateway.config.limit_schema import LimitOverride, compile_limits
 from gateway.config.schema import SOURCES, Document, KeyBlock, MeterBlock, RouteBlock, TenantBlock, UpstreamBlock
 from gateway.config.snapshot import PlanLimits, ServerSettings, Snapshot, SpoolSettings
 from gateway.period import to_us
+from gateway.quotas.limit import Reported
 from gateway.routing.route import Meter, Route, Target, UnitSource, Upstream
 from gateway.tenants.model import Key, Tenant
 
@@ -56,7 +57,7 @@ def compile_document(document: Document, source: dict[str, object], folder: Path
         upstreams=_upstreams(document, folder),
         routes=compile_routes(document, folder),
         plans={
-            name: PlanLimits(name, plan_version(name, source), compile_limits(plan.limits))
+            name: PlanLimits(name, plan_version(name, source), compile_limits(plan.limits, reported_meters(document)))
             for name, plan in document.plans.items()
         },
         tenants={name: _tenant(name, block) for name, block in document.tenants.items()},
@@ -96,6 +97,16 @@ def _upstream(name: str, block: UpstreamBlock, folder: Path) -> Upstream:
         name, targets, block.connect_timeout, block.read_timeout, traffic.health(block.health), block.balance,
         traffic.ejection(block.eject),
     )  # fmt: skip
+
+
+def reported_meters(document: Document) -> dict[str, Reported]:
+    """The meters of events that no call has: what adds up, and what is a level."""
+    of_calls = {meter for route in document.routes.values() for meter in route.meters} | {"calls"}
+    kinds: dict[str, Reported] = {}
+    for event in document.events.values():
+        if event.meter not in of_calls:
+            kinds[event.meter] = "flow" if event.aggregate in ("sum", "count") else "level"
+    return kinds
 
 
 def _route(name: str, block: RouteBlock, upstream: Upstream) -> Route:

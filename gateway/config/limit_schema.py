@@ -4,7 +4,8 @@
 longer follow the calendar (SEMANTICS §13).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,7 +14,17 @@ from gateway.clock import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from gateway.config.fields import Count, Positive, Strict, Token
 from gateway.config.nearest import hint
 from gateway.config.units import parse_duration
-from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit, Mode, OnStoreError, Scope, Window
+from gateway.quotas.limit import (
+    Algorithm,
+    CalendarWindow,
+    DurationWindow,
+    Limit,
+    Mode,
+    OnStoreError,
+    Reported,
+    Scope,
+    Window,
+)
 
 Unit = Literal["second", "minute", "hour", "day", "week", "month", "year", "billing_period"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -24,6 +35,7 @@ LENGTHS_US: dict[Unit, int] = {
     "day": DAY_US,
     "week": 7 * DAY_US,
 }
+NO_EVENTS: Mapping[str, Reported] = MappingProxyType({})
 SHORTEST_US = 1000
 LONGEST_US = 9000 * DAY_US  # what counters in Redis still compute exactly
 
@@ -105,12 +117,12 @@ def _default_algorithm(unit: Unit | None) -> Literal["sliding", "calendar"]:
     return "sliding" if unit in (None, "second", "minute", "hour") else "calendar"
 
 
-def compile_limits(blocks: Sequence[LimitBlock]) -> tuple[Limit, ...]:
-    """The limits of a plan, in the order written."""
-    return tuple(map(_compile, blocks))
+def compile_limits(blocks: Sequence[LimitBlock], reported: Mapping[str, Reported] = NO_EVENTS) -> tuple[Limit, ...]:
+    """The limits of a plan, in the order written. ``reported``: the meters of events, and what each is."""
+    return tuple(_compile(block, reported.get(block.meter, "")) for block in blocks)
 
 
-def _compile(block: LimitBlock) -> Limit:
+def _compile(block: LimitBlock, reported: Reported) -> Limit:
     by: tuple[Scope, ...] = tuple(sorted(set(block.by)))
     routes = tuple(sorted(set(block.routes)))
     if block.concurrent is not None:
@@ -123,4 +135,5 @@ def _compile(block: LimitBlock) -> Limit:
     burst = (block.burst or max(block.max, 1)) if algorithm is Algorithm.BUCKET else 0
     return Limit(
         block.name, block.meter, block.max, window, algorithm, by, block.mode, block.on_store_error, routes, burst,
+        reported,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.counters import journal, plan
 from gateway.counters import layout as at
 from gateway.counters.clock import advance, nanoseconds, store_clock
-from gateway.counters.entry import Entry, is_seeded, read_entry, seed_entry
+from gateway.counters.entry import Entry, is_seeded, put_entry, read_entry, seed_entry
 from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
@@ -22,7 +22,7 @@ from gateway.counters.plan import Change, Item, Plan
 from gateway.counters.seeding import Notes, Unseeded, describe
 from gateway.counters.table import Table
 from gateway.errors import StoreUnavailable
-from gateway.quotas.counter import Counter, CounterStore, Decision, LimitState, Reservation
+from gateway.quotas.counter import Counter, CounterRequest, CounterStore, Decision, LimitState, Reservation
 from gateway.quotas.limit import Algorithm
 
 _PLANS = 1 << 17  # reservations whose places are remembered: about 700 bytes each
@@ -198,6 +198,14 @@ class MmapCounterStore:
         """
         with self._locked():
             return seed_entry(self._map, self._table, key, rows, again=True)
+
+    def put(self, counter: Counter, used: int) -> None:
+        """Set what a tenant's calendar counter has used in the present window: the sum of what was reported."""
+        self.reserve_now(bytes(16), Reservation((CounterRequest(counter, 0),), b""))  # made, and in this window
+        with self._locked():
+            offset = self._offset(counter)
+            if offset is not None:
+                put_entry(self._map, self._table, offset, used)
 
     def dump(self) -> Iterator[Entry]:
         """Every counter of the host, for reconciliation; read without the lock, so they may be of nearby instants."""

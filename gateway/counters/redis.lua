@@ -403,14 +403,18 @@ if operation == 'A' then -- count what was let pass without being counted. 5: ac
   return 'counted'
 end
 
-if operation == 'G' then -- add the ledger's rows to one counter, once. 5: (time, units) pairs; 6: "make" or "amend" or ""
+if operation == 'G' then -- add the ledger's rows to one counter, once. 5: (time, units) pairs; 6: "make", "amend", "put" or ""
   local counter = counters()[1]
   local entry = load(counter)
   if entry == nil then
-    if ARGV[6] ~= 'make' then return 'unknown' end
+    if ARGV[6] ~= 'make' and ARGV[6] ~= 'put' then return 'unknown' end
     entry = blank(counter, now)
-  elseif entry[5] == 1 and ARGV[6] ~= 'amend' then
+  elseif entry[5] == 1 and ARGV[6] ~= 'amend' and ARGV[6] ~= 'put' then
     return 'seeded'
+  end
+  if ARGV[6] == 'put' then
+    if now >= entry[2] then entry[1], entry[2] = window_at(counter, now) end
+    entry[3] = 0
   end
   local rows, sliding = ARGV[5], counter.algorithm == SLIDING
   if sliding then entry.cells = entry.cells or cells_of(entry.key) end

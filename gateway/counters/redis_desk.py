@@ -17,7 +17,7 @@ from gateway.counters.redis_form import LIVES, Prepared
 from gateway.counters.redis_store import tenant_of
 from gateway.counters.seeding import Unseeded
 from gateway.errors import StoreUnavailable
-from gateway.quotas import sliding
+from gateway.quotas import calendar, sliding
 from gateway.quotas.counter import Bounds, Counter, CounterRequest, LimitState, Reservation
 from gateway.quotas.limit import Algorithm, Limit
 
@@ -153,6 +153,14 @@ class RedisDesk:
         prepared = self._prepared(Reservation((CounterRequest(counter, 0),), b"", note.tenant))
         packed = b"".join([form.ROW.pack(at_us, units) for at_us, units in rows])
         return self._script(prepared.keys, b"G", bytes(16), prepared.counters, packed, how) == b"seeded now"
+
+    def put(self, counter: Counter, used: int) -> None:
+        """Set what a tenant's calendar counter has used in the present window: the sum of what was reported."""
+        bounds = counter.bounds
+        assert bounds is not None
+        start_us = calendar.window_at(bounds, self.now())[0]
+        prepared = self._prepared(Reservation((CounterRequest(counter, 0),), b""))
+        self._script(prepared.keys, b"G", bytes(16), prepared.counters, form.ROW.pack(start_us, used), b"put")
 
     # ── reconciliation ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ from gateway.proxy.plan import Bound, RoutePlan
 from gateway.proxy.services import ImmediateStore, Services
 from gateway.quotas.answer import limit_lines, refusal_code, retry_after, violated_policies
 from gateway.quotas.counter import Decision, Reservation
+from gateway.quotas.reported import judged
 
 SPOOL_FULL = Refusal(503, "spool_full", "The gateway cannot record calls at the moment.")
 STORE_CLOSED = Refusal(503, "store_unavailable", "The gateway cannot check limits at the moment.")
@@ -86,7 +87,12 @@ class Books:
                 self.waits = True
                 return None
             try:
-                return self._decided(immediate.reserve_now(record.id, reservation))
+                decision = immediate.reserve_now(record.id, reservation)
+                if bound is not None and bound.binding.reported and decision.admitted:
+                    decision = judged(decision)
+                    if not decision.admitted:
+                        immediate.release_now(record.id, decision.at_us, reservation)
+                return self._decided(decision)
             except StoreUnavailable as error:
                 return self._undecided(error)
         services.inflight.reserved(self._slot, record.at_us)
@@ -97,7 +103,12 @@ class Books:
         self.waits = False
         services, began = self._services, monotonic_ns()
         try:
-            answer = self._decided(await services.counters.reserve(self.record.id, self.reservation))
+            decision = await services.counters.reserve(self.record.id, self.reservation)
+            if self._bound is not None and self._bound.binding.reported and decision.admitted:
+                decision = judged(decision)
+                if not decision.admitted:
+                    await services.counters.release(self.record.id, decision.at_us, self.reservation)
+            answer = self._decided(decision)
         except StoreUnavailable as error:
             answer = self._undecided(error)
         services.metrics.waited((monotonic_ns() - began) // 1000)

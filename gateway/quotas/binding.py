@@ -8,6 +8,7 @@ from ipaddress import IPv6Address, ip_address
 from gateway.quotas.counter import Bounds, Counter, CounterRequest, Reservation, ScopeIds
 from gateway.quotas.limit import Algorithm, Limit, Scope
 from gateway.quotas.packing import pack
+from gateway.quotas.reported import room_above
 from gateway.quotas.windows import Customer, bounds_at, identity, length_us
 
 MAX_LIMITS = 100
@@ -60,6 +61,8 @@ class Binding:
         self.keeps = all(limit.algorithm is not Algorithm.CONCURRENT for limit in limits)
         """Whether a call that cost what it reserved leaves nothing to settle."""
         self._fixed = {limit.name: None if "address" in limit.by else self._counter(limit, "") for limit in limits}
+        self.reported = any(limit.reported for limit in limits)
+        """Whether events decide too: then ``reported.judged`` has the last word."""
         self._amounts: Mapping[str, int] = {}
         self._reservation = _NOTHING
         self._from_us = 0
@@ -98,13 +101,13 @@ class Binding:
         first, last = 0, _FOREVER
         for limit in self.limits:
             concurrent = limit.algorithm is Algorithm.CONCURRENT
-            if not concurrent and limit.meter not in amounts:
+            if not concurrent and limit.meter not in amounts and not limit.reported:
                 continue
             bounds = self._bounds(limit, now_us)
             if bounds is not None:
                 first, last = max(first, bounds.start_us), min(last, bounds.end_us)
             counter = self._at(limit, address, bounds)
-            requests.append(CounterRequest(counter, 1 if concurrent else amounts[limit.meter]))
+            requests.append(CounterRequest(counter, 1 if concurrent else 0 if limit.reported else amounts[limit.meter]))
         made = tuple(requests)
         tenant = self._tenant.id
         reservation = Reservation(made, pack(made, tenant), tenant) if made else _NOTHING
@@ -136,7 +139,8 @@ class Binding:
         window_us = length_us(limit.window) if limit.window and not calendar else 0
         seeded_from = None if address else scope
         key = counter_key(limit, self._tenant, scope)
-        return Counter(key, limit.algorithm, limit.max, window_us, limit.burst, None, bool(address), limit, seeded_from)
+        maximum = limit.max + room_above(limit)
+        return Counter(key, limit.algorithm, maximum, window_us, limit.burst, None, bool(address), limit, seeded_from)
 
 
 def bind(

@@ -9,6 +9,8 @@ from gateway.period import CalendarUnit
 Scope = Literal["tenant", "key", "route", "address"]
 Mode = Literal["hard", "soft", "shadow"]
 OnStoreError = Literal["closed", "open", "local"]
+Reported = Literal["", "flow", "level"]
+"""Of a meter that events report: what adds up (jobs) is used up at the maximum, a level (seats) is over above it."""
 
 
 class Algorithm(IntEnum):
@@ -56,3 +58,4 @@ class Limit:
     on_store_error: OnStoreError = "closed"
     routes: tuple[str, ...] = ()
     burst: int = 0
+    reported: Reported = ""

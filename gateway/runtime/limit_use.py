@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gateway.config.snapshot import Snapshot
 from gateway.quotas.binding import Binding, bind
 from gateway.quotas.limit import Algorithm
+from gateway.quotas.reported import room_above
 from gateway.runtime.counting import CounterDesk
 from gateway.tenants.model import Key, Tenant
 from gateway.ui.limits import window_words
@@ -48,7 +49,7 @@ def use(counters: CounterDesk, binding: Binding, scope: str) -> LimitUse:
         name=state.limit.name,
         meter="calls at once" if concurrent else state.limit.meter,
         used=size - state.remaining + state.over,
-        max=size,
+        max=size - room_above(bound.limit),
         window=window_words(state.limit),
         reset_us=None if concurrent else state.reset_us,
         mode=state.limit.mode,

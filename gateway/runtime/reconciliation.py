@@ -190,6 +190,7 @@ class Reconciliation:
                 for binding, scope in bindings(self._snapshot, tenant, keys.get(tenant.id, ())):
                     (counter,) = binding.counters(now_us)
                     explained = counter.algorithm in (Algorithm.CALENDAR, Algorithm.SLIDING)
+                    explained = explained and not counter.limit.reported  # those follow events, a moment behind
                     if explained and counter.key not in seen:
                         seen.add(counter.key)
                         yield f"{tenant.id} {scope}: limit {counter.limit.name}", counter

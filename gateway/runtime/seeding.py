@@ -87,4 +87,5 @@ async def ledger_rows(ledger: Ledger, note: Unseeded) -> list[tuple[int, int]]:
 
 def is_seeded(limit: Limit) -> bool:
     """Whether the ledger knows a limit's usage: buckets restart full, addresses are not kept apart (SEMANTICS §19)."""
-    return limit.algorithm in (Algorithm.CALENDAR, Algorithm.SLIDING) and "address" not in limit.by
+    counts = limit.algorithm in (Algorithm.CALENDAR, Algorithm.SLIDING) and not limit.reported
+    return counts and "address" not in limit.by

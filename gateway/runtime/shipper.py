@@ -20,6 +20,7 @@ from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
 from gateway.runtime.redis_seeding import RedisSeeder
+from gateway.runtime.reported_use import ReportedUse
 from gateway.runtime.seeding import Seeder
 from gateway.runtime.shipping import Shipper
 from gateway.runtime.state_feed import StateFeed, StatePublisher
@@ -67,6 +68,7 @@ class ShipperProcess:
         keeper = StateKeeper(store, self._feed, StatePublisher(self._spec.data), self._clock)
         shipper = self._make_shipper(store)
         seeder = self._make_seeder(store, shipper)
+        reported = ReportedUse(self._counters, store, self._feed, self._clock)
         tasks = [
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
@@ -76,6 +78,7 @@ class ShipperProcess:
             tasks += [
                 asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
+                asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(reported)), name="reported use"),
                 asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
             ]
             await shipper.run(stop)
@@ -129,7 +132,7 @@ class ShipperProcess:
             return RedisSeeder(self._counters, store, self._feed, self._clock, notes, shipper.caught_up)
         return Seeder(self._counters, store, self._feed, self._clock, shipper.caught_up)
 
-    async def _seed(self, seeder: AnySeeder) -> None:
+    async def _seed(self, seeder: AnySeeder | ReportedUse) -> None:
         try:
             await seeder.turn()
         except StoreUnavailable as error:

@@ -50,6 +50,15 @@ class Events:
                 await connection.execute(sa.insert(events), rows)
         return repeats
 
+    async def reported_since(self, scope: Scope, posting: int) -> tuple[int, set[str]]:
+        """The last posting of an event, and whose events came after ``posting``: for those who keep sums of them."""
+        platform_only(scope)
+        table = events
+        async with self._database.read() as connection:
+            last = (await connection.execute(sa.select(sa.func.max(table.c.posting)))).scalar_one()
+            query = sa.select(table.c.tenant).where(table.c.posting > posting).distinct()
+            return last or 0, set((await connection.execute(query)).scalars()) if (last or 0) > posting else set()
+
     async def quantities(
         self, scope: Scope, aggregates: Mapping[str, Aggregate], tenant: str, start_us: int, end_us: int
     ) -> dict[str, int]:
