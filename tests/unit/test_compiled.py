@@ -96,6 +96,17 @@ def test_a_module_imported_too_early_keeps_all_of_them_out(tree: Path) -> None:
     assert "was imported before" in run(tree, program="import gateway.proxy.call_ids" + PROGRAM)[0]
 
 
+def test_the_modules_to_compile_are_there_and_hold_nothing_that_the_compiler_refuses() -> None:
+    script = PACKAGE.parent / "scripts" / "compile"
+    listed = subprocess.run(
+        [sys.executable, script, "--list"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert len(listed) > 30
+    for name in listed:
+        source = (PACKAGE.parent / name).read_text()
+        assert "slots=True" not in source, f"{name}: mypyc cannot compile dataclasses with slots (ADR-0002)"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_a_real_compilation_is_used_until_a_source_changes(tree: Path) -> None:
