@@ -293,7 +293,7 @@ class MmapCounterStore:
             if offset is None:
                 at_us = self._after_all_others(at_us)
                 offset = self._offsets[counter.key] = self._make(counter, at_us)
-            items.append(Item.of(request, offset, items))
+            items.append(Item(request, offset, items))
         if len(self._plans) >= _PLANS:
             self._plans.clear()
             self._offsets.clear()

@@ -6,12 +6,12 @@ writes. Written as flat loops over plain tuples: three limits cost about two mic
 
 from mmap import mmap
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from gateway.counters import layout as at
 from gateway.quotas import bucket, calendar, concurrent, sliding
 from gateway.quotas.counter import Counter, CounterRequest, Decision, DecisionFlag, LimitState, Reservation
-from gateway.quotas.limit import Algorithm, Limit
+from gateway.quotas.limit import Algorithm
 
 Words = tuple[int, int, int, int]
 Took = tuple[Words, int, bool, int]
@@ -34,39 +34,35 @@ _pack_words = at.WORDS.pack
 _NO_CELLS: list[tuple[int, int]] = []
 
 
-class Item(NamedTuple):
-    """One request, with the place of its entry. ``sliding_us`` is 0 but for sliding windows."""
+class Item:
+    """One request, with the place of its entry; figures that ``evaluate`` needs lie in it, not behind it.
 
-    offset: int
-    end: int  # of the entry's head
-    key: bytes
-    identity: int
-    kind: int  # of its algorithm
-    counter: Counter
-    limit: Limit
-    cost: int
-    window_us: int  # -1 for calendar windows, whose length varies; 0 for concurrency
-    sliding_us: int
-    shared: bool  # another request of the call takes from the same counter: it is counted once (SEMANTICS §16)
-    stamp: bool  # note the time of the last use, by which addresses are evicted
+    ``end`` is that of the entry's head. ``window_us`` is -1 for calendar windows, whose length varies, and 0 for
+    concurrency; ``sliding_us`` is 0 but for sliding windows. ``shared``: another request of the call takes from the
+    same counter, which is counted once (SEMANTICS §16). ``stamp``: note the time of the last use, by which addresses
+    are evicted.
+    """
 
-    @classmethod
-    def of(cls, request: CounterRequest, offset: int, earlier: list["Item"]) -> "Item":
+    __slots__ = (
+        "cost", "counter", "end", "identity", "key", "kind", "limit", "offset", "shared", "sliding_us", "stamp",
+        "window_us",
+    )  # fmt: skip
+
+    def __init__(self, request: CounterRequest, offset: int, earlier: list["Item"]) -> None:
         counter = request.counter
-        return cls(
-            offset,
-            offset + at.HEAD_SIZE,
-            counter.key,
-            at.identity(counter.key, offset, counter.algorithm),
-            int(counter.algorithm),
-            counter,
-            counter.limit,
-            request.amount,
-            -1 if counter.algorithm is Algorithm.CALENDAR else counter.window_us,
-            counter.window_us if counter.algorithm is Algorithm.SLIDING else 0,
-            any(item.key == counter.key for item in earlier),
-            counter.volatile and counter.algorithm in _STAMPED,
-        )
+        algorithm = counter.algorithm
+        self.offset = offset
+        self.end = offset + at.HEAD_SIZE
+        self.key = counter.key
+        self.identity = at.identity(counter.key, offset, algorithm)
+        self.kind = int(algorithm)
+        self.counter = counter
+        self.limit = counter.limit
+        self.cost = request.amount
+        self.window_us = -1 if algorithm is Algorithm.CALENDAR else counter.window_us
+        self.sliding_us = counter.window_us if algorithm is Algorithm.SLIDING else 0
+        self.shared = any(item.key == counter.key for item in earlier)
+        self.stamp = counter.volatile and algorithm in _STAMPED
 
 
 class Plan:
@@ -87,14 +83,15 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
     admitted = True
     states: list[LimitState] = []
     changes: list[Change] = []
-    for offset, end, key, identity, kind, counter, limit, cost, window_us, sliding_us, shared, stamp in items:
+    for item in items:
+        offset, end, kind, counter, cost = item.offset, item.end, item.kind, item.counter, item.cost
         head = source[offset:end]
         found, first, second, third, fourth = _unpack(head)
-        if found != key:
+        if found != item.key:
             return None
         words = (first, second, third, fourth)
         cells = _NO_CELLS
-        if sliding_us and first < (index := at_us * 60 // sliding_us):
+        if item.sliding_us and first < (index := at_us * 60 // item.sliding_us):
             if second == third:  # seldom used: nothing is in its older sub-buckets
                 words, cells = sliding.enter(words, index)
             else:
@@ -109,17 +106,17 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
         retry_us = 0
         if not fits:
             retry_us = _retry(source, offset, words, cells, counter, cost, at_us)
-            if limit.mode == "hard":
+            if item.limit.mode == "hard":
                 admitted = False
-        if stamp:
+        if item.stamp:
             fourth = at_us
-        if not shared:
-            check = identity ^ first ^ second ^ third ^ fourth
+        if not item.shared:
+            check = item.identity ^ first ^ second ^ third ^ fourth
             changes.append((offset, head, _pack_words(first, second, third, fourth, check), cells))
         left = room - cost
-        if window_us < 0:
-            window_us = second - first  # a calendar window's own
-        states.append(LimitState(limit, left if left > 0 else 0, reset_us, not fits, retry_us, window_us))
+        # A calendar window has its own length.
+        window_us = item.window_us if item.window_us >= 0 else second - first
+        states.append(LimitState(item.limit, left if left > 0 else 0, reset_us, not fits, retry_us, window_us))
     return admitted, states, changes
 
 

@@ -50,6 +50,11 @@ def counter_key(limit: Limit, tenant: Customer, scope: ScopeIds) -> bytes:
 class Binding:
     """The limits of one (plan, tenant, key, route), with the last reservation made: calls mostly repeat it."""
 
+    __slots__ = (
+        "_amounts", "_by_address", "_fixed", "_from_us", "_recent", "_reservation", "_scope", "_secret", "_tenant",
+        "_until_us", "keeps", "limits",
+    )  # fmt: skip
+
     def __init__(self, limits: Sequence[Limit], tenant: Customer, key_id: str, route: str, secret: bytes) -> None:
         if len(limits) > MAX_LIMITS:
             raise ValueError(f"{len(limits)} limits apply to route {route}; at most {MAX_LIMITS} can")
@@ -73,9 +78,10 @@ class Binding:
         """What a call asks for that is worth ``amounts`` units per meter.
 
         A limit on a meter that is not in ``amounts`` does not concern the call. The same object comes back while
-        amounts and calendar windows stay the same, so that a store can keep what it knows about it.
+        amounts and calendar windows stay the same, so that a store can keep what it knows about it. ``amounts`` is kept
+        and must not be changed afterwards.
         """
-        if self._from_us <= now_us < self._until_us and amounts == self._amounts:
+        if self._from_us <= now_us < self._until_us and (amounts is self._amounts or amounts == self._amounts):
             if not self._by_address:
                 return self._reservation
             found = self._recent.get(address)
@@ -115,8 +121,10 @@ class Binding:
             self._recent.clear()
         elif len(self._recent) >= _ADDRESSES:
             del self._recent[next(iter(self._recent))]
-        self._recent[address] = self._reservation = reservation
-        self._amounts, self._from_us, self._until_us = dict(amounts), first, last
+        self._reservation = reservation
+        if self._by_address:
+            self._recent[address] = reservation
+        self._amounts, self._from_us, self._until_us = amounts, first, last
         return reservation
 
     def _bounds(self, limit: Limit, now_us: int) -> Bounds | None:
