@@ -16,13 +16,14 @@ from gateway.storage.keys import Keys
 from gateway.storage.leases import Leases
 from gateway.storage.ledger import Ledger
 from gateway.storage.people import People
+from gateway.storage.plans import Plans
 from gateway.storage.ports import Scope
 from gateway.storage.store import Store
 from gateway.storage.tenants import Tenants
 from gateway.storage.tokens import Tokens
 
 REPOSITORIES = (
-    Tenants, Keys, Changes, People, Audit, Ledger, Billing, Tokens, Invitations, KeptAnswers, Events, Leases,
+    Tenants, Keys, Changes, People, Audit, Ledger, Billing, Tokens, Invitations, KeptAnswers, Events, Leases, Plans,
 )  # fmt: skip
 
 # The shipper's own: a batch holds all tenants, and each row carries its tenant.
@@ -89,6 +90,7 @@ def test_every_public_method_uses_its_scope() -> None:
 
 # Functions that build queries for a method that has checked its scope already, or inside a writer's transaction.
 INNER = {
+    "_newest": "plans are the platform's; both callers are platform only",
     "_known": "identities of events hold no tenant's data; Events.post is platform only",
     "_aggregate": "takes the caller's conditions, scope among them",
     "advance": "heads hold no tenant's data",

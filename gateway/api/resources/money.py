@@ -5,19 +5,17 @@ from decimal import Decimal
 from gateway.api.operation import Allowed, Call, Handler, Operation, Reply
 from gateway.api.problems import ApiError, FieldError
 from gateway.api.resources.billing import invoice_of
-from gateway.api.resources.billing_views import (
+from gateway.api.resources.billing_views import CreditNoteView, InvoiceView, PaymentView
+from gateway.api.resources.money_views import (
     ConfirmRequest,
     CreditList,
     CreditNoteList,
     CreditNoteRequest,
-    CreditNoteView,
     CreditRequest,
     CreditView,
-    InvoiceView,
     PaidInvoice,
     PaymentList,
     PaymentQuery,
-    PaymentView,
     PayRequest,
     RejectRequest,
     SettledPayment,
