@@ -78,6 +78,10 @@ class Sessions:
             return None
         return claims["sid"] if isinstance(claims["sid"], str) else None
 
+    async def living(self, user: User) -> list[Session]:
+        """Where a person is logged in, newest first: browsers and programs."""
+        return await self._people.sessions(PLATFORM, user.id, self._clock.now())
+
     async def end(self, session_id: str) -> None:
         """Revoke one session."""
         await self._people.revoke_session(PLATFORM, session_id, self._clock.now())

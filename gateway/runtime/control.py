@@ -138,6 +138,7 @@ class Control:
                 accounts=desks.accounts,
                 registration=desks.registration,
                 team=desks.team,
+                tokens=desks.tokens,
                 keys=desks.keys,
                 billing=BillingDesk(store, lambda: self._feed.snapshot, clock),
                 managed_by=owner_files,

@@ -96,6 +96,20 @@ class People:
             row = (await connection.execute(query)).one_or_none()
         return session_of(row) if row else None
 
+    async def sessions(self, scope: Scope, user: str, now_us: int) -> list[Session]:
+        """A person's living sessions, newest first."""
+        platform_only(scope)
+        table = schema.sessions.c
+        living = (
+            table.user == user,
+            table.revoked_us.is_(None),
+            table.idle_expires_us > now_us,
+            table.expires_us > now_us,
+        )
+        query = sa.select(schema.sessions).where(*living).order_by(table.created_us.desc(), table.id)
+        async with self._database.read() as connection:
+            return [session_of(row) for row in await connection.execute(query)]
+
     async def touch_session(self, scope: Scope, id: str, idle_expires_us: int) -> None:
         """Move a session's idle end; never back."""
         platform_only(scope)

@@ -13,6 +13,7 @@ from gateway.data_files import data_root
 from gateway.errors import StoreUnavailable
 from gateway.storage.ports import PLATFORM
 from gateway.ui import (
+    access_pages,
     catalogue_pages,
     doors,
     entrance,
@@ -24,6 +25,7 @@ from gateway.ui import (
     pages,
     payment_pages,
     plan_pages,
+    settings_pages,
     team_pages,
     tenant_pages,
     try_pages,
@@ -70,6 +72,12 @@ ROUTES: tuple[tuple[str, str, Access, Handler], ...] = (
     ("POST", "/logout", "person", doors.log_out),
     ("GET", "/account", "person", doors.account_page),
     ("POST", "/account/password", "person", doors.change_password),
+    ("GET", "/account/access", "person", access_pages.page),
+    ("POST", "/account/access/{action}", "person", access_pages.act),
+    ("GET", "/portal/settings", Need("tenant", "settings"), settings_pages.portal_settings),
+    ("POST", "/portal/settings", Need("tenant", "settings", "write"), settings_pages.portal_save),
+    ("GET", "/admin/tenants/{id}/settings", Need("platform", "settings"), settings_pages.admin_settings),
+    ("POST", "/admin/tenants/{id}/settings", Need("platform", "settings", "write"), settings_pages.admin_save),
     ("GET", "/admin", "platform", pages.admin_overview),
     ("GET", "/admin/live", "platform", pages.live),
     ("GET", "/admin/calls", "platform", pages.admin_calls),

@@ -38,6 +38,8 @@ class Shell:
     theme: Theme
     now_us: int
     zone: str = "UTC"
+    locale: str = ""
+    date_format: str = ""
     live: str = ""
     fragment: bool = False
 

@@ -8,6 +8,16 @@ from gateway.period import from_us
 
 _SCALES = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 _BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_DATES = {"iso": "%Y-%m-%d", "dmy": "%d/%m/%Y", "mdy": "%m/%d/%Y"}
+_POINTS, _SPACES, _QUOTES = ({ord(","): group, ord("."): mark} for group, mark in (".,", "\u202f,", "’."))
+_MARKS = (
+    dict.fromkeys(["de", "es", "it", "nl", "pt", "da", "id", "tr", "el", "ro", "hr", "sl", "sr", "vi"], _POINTS)
+    | dict.fromkeys(
+        ["fr", "nb", "nn", "no", "sv", "fi", "pl", "cs", "sk", "ru", "uk", "bg", "hu", "et", "lv", "lt"], _SPACES
+    )
+    | dict.fromkeys(("de-CH", "de-LI", "it-CH"), _QUOTES)
+    | dict.fromkeys(("es-MX", "es-US", "en"), None)
+)
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 
 
@@ -62,15 +72,21 @@ def ago(us: int, now_us: int) -> str:
     return f"{whole} ago" if delta > 0 else f"in {whole}"
 
 
-def moment(us: int, zone: str = "UTC") -> str:
-    """``2026-11-20 13:05:12 UTC``, in the tenant's zone."""
-    return from_us(us).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
+def moment(us: int, zone: str = "UTC", style: str = "") -> str:
+    """``2026-11-20 13:05:12 UTC``, in the tenant's zone and way of writing dates."""
+    return from_us(us).astimezone(ZoneInfo(zone)).strftime(f"{_DATES.get(style, '%Y-%m-%d')} %H:%M:%S %Z")
 
 
-def day(us: int, zone: str = "UTC") -> str:
-    """``1 Nov 2026``, in the tenant's zone."""
+def day(us: int, zone: str = "UTC", style: str = "") -> str:
+    """``1 Nov 2026``, in the tenant's zone and way of writing dates."""
     local = from_us(us).astimezone(ZoneInfo(zone))
-    return f"{local.day} {local:%b %Y}"
+    return local.strftime(_DATES[style]) if style in _DATES else f"{local.day} {local:%b %Y}"
+
+
+def localized(text: str, locale: str) -> str:
+    """A figure written with comma and point, with the marks of a language instead: ``1.234,5`` in ``de``."""
+    marks = _MARKS.get(locale) or _MARKS.get(locale.partition("-")[0])
+    return text.translate(marks) if marks else text
 
 
 def iso(us: int) -> str:
@@ -94,4 +110,5 @@ def percent(part: int, whole: int) -> str:
     return f"{tenths // 10} %" if tenths >= 100 or tenths % 10 == 0 else f"{tenths / 10:.1f} %"
 
 
-FILTERS = {f.__name__: f for f in (number, compact, size, duration, ago, moment, day, iso, money, percent)}
+FIGURES = {f.__name__: f for f in (number, compact, size, duration, money, percent)}
+FILTERS = {f.__name__: f for f in (ago, iso)}

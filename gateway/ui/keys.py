@@ -5,6 +5,7 @@ from aiohttp import web
 from gateway.accounts.people import Accounts
 from gateway.accounts.sessions import Sessions
 from gateway.accounts.throttle import LoginThrottle, Throttle
+from gateway.storage.account_values import TenantSettings
 from gateway.ui.assets import Assets
 from gateway.ui.live import LiveHub
 from gateway.ui.once import Once
@@ -22,3 +23,5 @@ ASSETS = web.AppKey("ui_assets", Assets)
 LIVE = web.AppKey("ui_live", LiveHub)
 PLATFORM_READER = web.AppKey("ui_platform_reader", PlatformReader)
 ONCE = web.AppKey("ui_once", Once)
+WAYS = web.RequestKey("ui_ways", TenantSettings)
+"""Of a request: how the visitor's organisation wants dates and figures written."""

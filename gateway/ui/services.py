@@ -11,12 +11,14 @@ from gateway.accounts.people import Accounts
 from gateway.accounts.ports import People
 from gateway.accounts.registration import Registration
 from gateway.accounts.team import TeamDesk
+from gateway.accounts.tokens import TokenDesk
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.errors import GatewayError
 from gateway.invoicing.subscriptions import BillingDesk
 from gateway.period import Period
 from gateway.quotas.limit import Mode
+from gateway.storage.account_values import TenantSettings
 from gateway.storage.ports import Scope, UsageQuery, UsageTotals
 from gateway.storage.values import (
     AuditEntry,
@@ -39,6 +41,9 @@ class Tenants(Protocol):
     async def get(self, scope: Scope, id: str) -> Tenant | None: ...
     async def create(self, scope: Scope, tenant: Tenant, now_us: int) -> int: ...
     async def set_status(self, scope: Scope, id: str, status: TenantStatus, now_us: int, actor: str) -> int | None: ...
+    async def change(self, scope: Scope, tenant: Tenant) -> int | None: ...
+    async def settings(self, scope: Scope, id: str) -> TenantSettings | None: ...
+    async def set_settings(self, scope: Scope, id: str, settings: TenantSettings) -> bool: ...
 
 
 class Keys(Protocol):
@@ -199,6 +204,7 @@ class UiServices:
     accounts: Accounts
     registration: Registration
     team: TeamDesk
+    tokens: TokenDesk
     keys: KeyBook
     billing: BillingDesk
     managed_by: Callable[[tuple[str, ...]], str]

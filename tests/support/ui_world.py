@@ -14,6 +14,7 @@ from gateway.accounts.mail import Mail
 from gateway.accounts.people import Accounts
 from gateway.accounts.registration import Registration
 from gateway.accounts.team import TeamDesk
+from gateway.accounts.tokens import TokenDesk
 from gateway.clock import SECOND_US, ManualClock
 from gateway.config.accounts import account_settings
 from gateway.config.loader import load
@@ -175,6 +176,7 @@ async def open_world(
         accounts,
         registration,
         TeamDesk(store, clock, accounts, letters, registration),
+        TokenDesk(store, clock),
         KeyBook(store, clock, applied, owner),
         BillingDesk(store, lambda: snapshot, clock),
         owner,
