@@ -13,6 +13,11 @@ _REGIONS = {"de-CH": ("’", "."), "de-LI": ("’", "."), "it-CH": ("’", "."),
 
 def figure(text: str, locale: str) -> str:
     """A plain number such as ``-1234.50`` as people of that language read it; English where it is not known."""
+    return marked(grouped_text(text), locale)
+
+
+def marked(text: str, locale: str) -> str:
+    """A figure that is grouped as in English, with the marks of a language."""
     language = locale.partition("-")[0]
     group, point = _REGIONS.get(locale) or ((_GROUPS[language], ",") if language in _GROUPS else (",", "."))
-    return grouped_text(text).replace(",", "\0").replace(".", point).replace("\0", group)
+    return text.replace(",", "\0").replace(".", point).replace("\0", group)

@@ -9,15 +9,6 @@ from gateway.period import from_us
 _SCALES = ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k"))
 _BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _DATES = {"iso": "%Y-%m-%d", "dmy": "%d/%m/%Y", "mdy": "%m/%d/%Y"}
-_POINTS, _SPACES, _QUOTES = ({ord(","): group, ord("."): mark} for group, mark in (".,", "\u202f,", "’."))
-_MARKS = (
-    dict.fromkeys(["de", "es", "it", "nl", "pt", "da", "id", "tr", "el", "ro", "hr", "sl", "sr", "vi"], _POINTS)
-    | dict.fromkeys(
-        ["fr", "nb", "nn", "no", "sv", "fi", "pl", "cs", "sk", "ru", "uk", "bg", "hu", "et", "lv", "lt"], _SPACES
-    )
-    | dict.fromkeys(("de-CH", "de-LI", "it-CH"), _QUOTES)
-    | dict.fromkeys(("es-MX", "es-US", "en"), None)
-)
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
 
 
@@ -81,12 +72,6 @@ def day(us: int, zone: str = "UTC", style: str = "") -> str:
     """``1 Nov 2026``, in the tenant's zone and way of writing dates."""
     local = from_us(us).astimezone(ZoneInfo(zone))
     return local.strftime(_DATES[style]) if style in _DATES else f"{local.day} {local:%b %Y}"
-
-
-def localized(text: str, locale: str) -> str:
-    """A figure written with comma and point, with the marks of a language instead: ``1.234,5`` in ``de``."""
-    marks = _MARKS.get(locale) or _MARKS.get(locale.partition("-")[0])
-    return text.translate(marks) if marks else text
 
 
 def iso(us: int) -> str:

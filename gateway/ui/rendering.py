@@ -9,12 +9,13 @@ import jinja2
 from aiohttp import web
 
 from gateway.data_files import data_root
+from gateway.invoicing.locales import marked
 from gateway.storage.account_values import TenantSettings
 from gateway.tenants.model import Tenant
 from gateway.tenants.zones import zone_of
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message, Shell, Theme
-from gateway.ui.formats import FIGURES, FILTERS, day, localized, moment
+from gateway.ui.formats import FIGURES, FILTERS, day, moment
 from gateway.ui.guard import Visit
 from gateway.ui.keys import SERVICES, SESSIONS, WAYS
 
@@ -44,7 +45,7 @@ def _figure(write: Callable[..., str]) -> Callable[..., str]:
 
     @jinja2.pass_context
     def written(context: jinja2.runtime.Context, *given: object) -> str:
-        return localized(write(*given), context["shell"].locale)
+        return marked(write(*given), context["shell"].locale)
 
     return written
 

@@ -35,8 +35,10 @@ async def test_a_token_is_shown_once_works_and_is_revoked(world, role, tenant):
     assert "batch-job" not in await read(world, "/account/access")
 
 
-@pytest.mark.parametrize("fields", [{"name": ""}, {"name": "x" * 101}, {"scope": "all"}, {"scope": ""},
-                                    {"expires": "soon"}, {"expires": "2020-01-01"}, {"expires": "9999-12-31"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields", [{"name": ""}, {"name": "x" * 101}, {"scope": "all"}, {"scope": ""},
+                                    {"expires": "soon"}, {"expires": "2020-01-01"}, {"expires": "9999-12-31"}],
+)  # fmt: skip
 async def test_odd_tokens_are_refused_in_words(world, fields):
     user = await world.enter("owner", "acme")
     answer = await send(world, "/account/access/create", **({"name": "t", "scope": "read"} | fields))
