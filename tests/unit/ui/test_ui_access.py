@@ -7,7 +7,7 @@ from gateway.ui.app import ROUTES
 from gateway.ui.guard import Need
 
 ACCESS = {path: access for method, path, access, _ in ROUTES if method == "GET" and access != "anyone"}
-PATHS = [path for path in ACCESS if "{invoice}" not in path]  # there is none in this world
+PATHS = [path for path in ACCESS if "{invoice}" not in path and "{note}" not in path]  # there is none in this world
 FOREIGN = ["/admin/tenants/globex", "/admin/tenants/globex/calls"]
 
 
