@@ -140,11 +140,18 @@ class Accounts:
             raise Refused("email_unverified", "Open the link in the message that we sent to you first.")
         return user
 
-    async def set_password(self, user: User, password: str) -> None:
-        """Change the password and end every session of the person; raises ``AccountError``."""
+    async def hash(self, password: str) -> str:
+        """What is kept of a new password; raises ``AccountError``. It takes long: not within a unit of work."""
         check_new_password(password)
         async with self._hashing:
-            hashed = await asyncio.to_thread(_HASHER.hash, password)
+            return await asyncio.to_thread(_HASHER.hash, password)
+
+    async def set_password(self, user: User, password: str) -> None:
+        """Change the password and end every session of the person; raises ``AccountError``."""
+        await self.set_hash(user, await self.hash(password))
+
+    async def set_hash(self, user: User, hashed: str) -> None:
+        """The same with what ``hash`` made."""
         now = self._clock.now()
         await self._people.set_password(PLATFORM, user.id, hashed)
         await self._people.revoke_sessions(PLATFORM, user.id, now)

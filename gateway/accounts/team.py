@@ -3,7 +3,7 @@
 import secrets
 
 from gateway.accounts.mail import Mailer, invite_mail
-from gateway.accounts.people import Accounts, check_new_password, normal_email
+from gateway.accounts.people import Accounts, normal_email
 from gateway.accounts.refused import Refused, not_there
 from gateway.accounts.registration import Registration, token_hash
 from gateway.clock import DAY_US, Clock
@@ -78,22 +78,18 @@ class TeamDesk:
 
     async def accept(self, token: str, name: str, password: str) -> User:
         """Join by an invitation's token."""
-        check_new_password(password)
-        hash, now = token_hash(token), self._clock.now()
-        found = await self._store.invitations.find(PLATFORM, hash, now)
-        if found is None or (found.tenant is None and found.role == "owner"):
-            raise Refused("link_expired", "This invitation is used, withdrawn or too old. Ask for a new one.")
-        if await self._accounts.find(found.email) is not None:
-            raise Refused("already_exists", "This address has an account already.")
-        if await self._store.invitations.accept(PLATFORM, hash, now) is None:
-            raise Refused("link_expired", "This invitation was used in this moment.")
-        try:
-            user = await self._accounts.create_user(
-                found.email, found.role, found.tenant, actor=found.invited_by, name=name
-            )
-        except Conflict:
-            raise Refused("already_exists", "This address has an account already.") from None
-        await self._accounts.set_password(user, password)
+        hashed, now = await self._accounts.hash(password), self._clock.now()
+        async with self._store.unit():
+            found = await self._store.invitations.accept(PLATFORM, token_hash(token), now)
+            if found is None or (found.tenant is None and found.role == "owner"):
+                raise Refused("link_expired", "This invitation is used, withdrawn or too old. Ask for a new one.")
+            try:
+                user = await self._accounts.create_user(
+                    found.email, found.role, found.tenant, actor=found.invited_by, name=name
+                )
+            except Conflict:
+                raise Refused("already_exists", "This address has an account already.") from None
+            await self._accounts.set_hash(user, hashed)
         return user
 
     async def change(

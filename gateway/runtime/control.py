@@ -82,6 +82,7 @@ class Control:
             task.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
         await runner.cleanup()
+        await self._registration.settle()
         await store.close()
         counters.close()
         for task in ended - {stopping}:
@@ -127,7 +128,7 @@ class Control:
         limits = limit_reader(counters, lambda: self._feed.snapshot)
         applied = committed_and_applied(store, self._applied)
         desks = account_desks(store, clock, lambda: self._feed.snapshot, self._spec.data, applied, owner_files)
-        self._smtp, self._accounts = desks.smtp, desks.accounts
+        self._smtp, self._accounts, self._registration = desks.smtp, desks.accounts, desks.registration
         app = build_ui(
             UiServices(
                 store=store,

@@ -89,7 +89,7 @@ async def forgot(request: web.Request, visit: Visit) -> web.StreamResponse:
     waiting = _throttled(request, visit, FORGOT, sent)
     if waiting is not None:
         return waiting
-    await request.app[SERVICES].registration.forgot(sent["email"])
+    request.app[SERVICES].registration.forgot(sent["email"])
     return message(request, visit, Message(200, "Look into your mail", SENT, "Log in", "/login"))
 
 

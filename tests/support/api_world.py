@@ -116,6 +116,7 @@ class ApiWorld:
             sent.setdefault("Content-Type", "application/json")
         async with self.client.request(method, f"/api/v1{path}", data=data, headers=sent) as response:
             raw = await response.read()
+            await self.services.registration.settle()
             kind = response.headers.get("Content-Type", "")
             return response.status, msgspec.json.decode(raw) if "json" in kind and raw else raw, response.headers
 

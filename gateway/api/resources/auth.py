@@ -137,7 +137,7 @@ async def me(call: Call) -> Reply:
 async def forgot(call: Call) -> Reply:
     given = call.body(ForgotRequest)
     _slow_down(call, f"forgot {given.email}")
-    await call.services.registration.forgot(given.email)
+    call.services.registration.forgot(given.email)
     return Reply(Accepted())
 
 

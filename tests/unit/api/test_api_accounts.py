@@ -1,10 +1,25 @@
 """People: register, verify, log in, refresh, forget, join; teams keep an owner; nothing names who has an account."""
 
-from support.api_world import PASSWORD, ApiWorld
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-from gateway.clock import DAY_US, HOUR_US
+import pytest
+from support.api_world import PASSWORD, ApiWorld, open_api
+
+from gateway.accounts.api_sessions import ABSOLUTE_US, IDLE_US
+from gateway.accounts.mail import Mail
+from gateway.clock import DAY_US, HOUR_US, MINUTE_US
+from gateway.storage.ports import PLATFORM
 
 NEW = {"organisation": "Ünïted Ltd", "name": "Ada", "email": "ada@new.example", "password": PASSWORD}
+
+
+@pytest.fixture
+async def world(tmp_path: Path, store_url: str) -> AsyncIterator[ApiWorld]:
+    """On both stores."""
+    async with open_api(tmp_path, store_url=store_url) as opened:
+        yield opened
 
 
 async def log_in(world: ApiWorld, email: str, password: str = PASSWORD) -> tuple[int, dict[str, object]]:
@@ -116,3 +131,66 @@ async def test_closed_registration(world: ApiWorld) -> None:
     accounts["registration"] = "closed"
     assert (await world.ask("POST", "/auth/register", NEW))[1]["code"] == "registration_closed"
     assert world.mails == []
+
+
+async def test_sessions_end_when_unused_and_in_any_case(world: ApiWorld) -> None:
+    await world.enter("owner", "acme")
+    used = await world.services.sessions.open(world.people["owner@acme"], "")
+    idle = await world.services.sessions.open(world.people["owner@acme"], "")
+    world.clock.advance(IDLE_US - MINUTE_US)
+    status, pair, _ = await world.ask("POST", "/auth/refresh", {"refresh_token": used.refresh})
+    assert status == 200
+    world.clock.advance(MINUTE_US)
+    assert (await world.ask("POST", "/auth/refresh", {"refresh_token": idle.refresh}))[0] == 401
+    for _ in range(ABSOLUTE_US // IDLE_US - 1):
+        world.clock.advance(IDLE_US - 10 * MINUTE_US)
+        status, pair, _ = await world.ask("POST", "/auth/refresh", {"refresh_token": pair["refresh_token"]})
+        assert status == 200
+    world.clock.advance(HOUR_US)
+    assert (await world.ask("POST", "/auth/refresh", {"refresh_token": pair["refresh_token"]}))[0] == 401
+
+
+async def test_two_refreshes_at_once_are_one_and_a_copy(world: ApiWorld) -> None:
+    await world.enter("owner", "acme")
+    first = await world.services.sessions.open(world.people["owner@acme"], "")
+    asked = [world.ask("POST", "/auth/refresh", {"refresh_token": first.refresh}) for _ in range(4)]
+    statuses = [status for status, _, _ in await asyncio.gather(*asked)]
+    assert statuses.count(200) <= 1
+    assert (await world.ask("GET", "/auth/me", token=first.access))[0] == 401
+
+
+async def test_one_address_that_registers_many_times_at_once(world: ApiWorld) -> None:
+    asked = [world.ask("POST", "/auth/register", NEW | {"organisation": f"Org {n}"}) for n in range(4)]
+    assert {status for status, _, _ in await asyncio.gather(*asked)} == {202}
+    tenants = (await world.ask("GET", "/tenants", token=await world.enter("admin")))[1]["data"]
+    assert len([one for one in tenants if one["name"].startswith("Org ")]) == 1  # nothing half-made is left behind
+    assert len({mail.subject for mail in world.mails}) == 2
+
+
+async def test_asking_for_a_password_is_answered_before_anybody_looks(world: ApiWorld) -> None:
+    await world.enter("owner", "acme")
+    looked, go = [], asyncio.Event()
+    send = world.mails.send
+
+    async def slow(mail: Mail) -> None:
+        looked.append(mail.to)
+        await go.wait()
+        await send(mail)
+
+    world.mails.send = slow  # type: ignore[method-assign]
+    world.services.registration.forgot("owner@acme.example")
+    assert looked == []
+    go.set()
+    await world.services.registration.settle()
+    assert looked == ["owner@acme.example"]
+    assert len(world.mails) == 1
+
+
+async def test_a_founding_invitation_is_not_used_up_by_joining(world: ApiWorld) -> None:
+    await world.ask("POST", "/invitations", {"email": NEW["email"], "role": "owner"}, await world.enter("admin"))
+    token = world.mails.token()
+    joined = await world.ask("POST", "/auth/join", {"token": token, "name": "A", "password": PASSWORD})
+    assert (joined[0], joined[1]["code"]) == (410, "link_expired")
+    assert (await world.ask("POST", "/auth/register", NEW | {"invitation": token}))[0] == 202
+    audit = await world.store.audit.list(PLATFORM, 50)
+    assert [one.action for one in audit.rows].count("tenant.registered") == 1

@@ -15,7 +15,9 @@ async def open_gate(tmp_path):
 
 async def send(world, path, page=None, **fields):
     data = {"csrf": await world.csrf(page or path)} | fields
-    return await world.client.post(path, data=data, allow_redirects=False)
+    answer = await world.client.post(path, data=data, allow_redirects=False)
+    await world.services.registration.settle()
+    return answer
 
 
 async def test_register_confirm_and_log_in(open_gate):
