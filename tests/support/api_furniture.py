@@ -28,7 +28,7 @@ async def furnish(world: ApiWorld) -> dict[str, list[str]]:
     await world.enter("admin", "acme")
     owner, admin = await world.enter("owner", "acme"), await world.enter("admin")
     await world.post_calls("acme", 40)
-    ids: dict[str, list[str]] = {"tenant": ["acme"], "plan": ["pro", "free"], "spare_tenant": []}
+    ids: dict[str, list[str]] = {"tenant": ["acme"], "plan": ["pro", "free"], "line": ["1"], "spare_tenant": []}
     for n in range(SPARE):
         tenant = Tenant(f"spare{n}", f"Spare {n}", "free", source="store")
         await world.store.tenants.create(PLATFORM, tenant, world.clock.now())

@@ -39,7 +39,7 @@ OF = {
     },
     "invoices, payments": {
         "read": "estimate listInvoices getInvoice invoicePdf invoiceHtml invoiceCsv verifyInvoice listPayments "
-        "listCreditNotes getCreditNote listCredits",
+        "listCreditNotes getCreditNote getCreditNotePdf getCreditNoteHtml getCreditNoteCsv listCredits listLineCalls",
         "calculate": "calculateInvoice",
         "pay": "payInvoice",
         "write": "finalizeInvoice voidInvoice writeOffInvoice confirmPayment rejectPayment createCreditNote "
