@@ -35,7 +35,7 @@ ISSUE = {
 OF = {
     "plans, config, tenants": {
         "read": "listTenants listPlans getPlan getStats",
-        "write": "createTenant changeTenant suspendTenant reopenTenant closeTenant",
+        "write": "createPlan changePlan createTenant changeTenant suspendTenant reopenTenant closeTenant",
     },
     "invoices, payments": {
         "read": "estimate listInvoices getInvoice invoicePdf invoiceHtml invoiceCsv verifyInvoice listPayments "
@@ -43,7 +43,7 @@ OF = {
         "calculate": "calculateInvoice",
         "pay": "payInvoice",
         "write": "finalizeInvoice voidInvoice writeOffInvoice confirmPayment rejectPayment createCreditNote "
-        "grantCredit",
+        "grantCredit pinSubscription",  # at which prices somebody stays is the seller's to say
     },
     "keys": {"read": "listKeys getKey", "create": "createKey", "write": "changeKey rotateKey revokeKey"},
     "subscription": {
