@@ -52,7 +52,7 @@ class Binding:
 
     __slots__ = (
         "_amounts", "_by_address", "_fixed", "_from_us", "_recent", "_reservation", "_scope", "_secret", "_tenant",
-        "_until_us", "keeps", "limits",
+        "_until_us", "keeps", "limits", "reported",
     )  # fmt: skip
 
     def __init__(self, limits: Sequence[Limit], tenant: Customer, key_id: str, route: str, secret: bytes) -> None:
