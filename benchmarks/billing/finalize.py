@@ -16,7 +16,7 @@ from pathlib import Path
 from gateway.clock import ManualClock
 from gateway.config.compile import compile_snapshot
 from gateway.ids import uuid7
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.period import to_us

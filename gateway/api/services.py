@@ -14,7 +14,7 @@ from gateway.accounts.tokens import TokenDesk
 from gateway.api.admission import Admission
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.quotas.limit import Mode
 from gateway.storage.store import Store
 from gateway.tenants.model import Key, Principal, Tenant

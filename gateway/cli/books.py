@@ -16,11 +16,11 @@ from gateway.clock import SystemClock
 from gateway.config.loader import load
 from gateway.config.price_schema import exact_decimal
 from gateway.config.stored_plans import with_plans
+from gateway.invoicing.following import BillingDesk
 from gateway.invoicing.forms import Form, render_invoice, render_note
 from gateway.invoicing.office import NotFound
 from gateway.invoicing.settings import BillingSettings
 from gateway.invoicing.shapes import invoice_json, note_json
-from gateway.invoicing.subscriptions import BillingDesk
 from gateway.invoicing.verifying import Verification
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.store import open_store

@@ -25,8 +25,8 @@ def cost_command(
 ) -> None:
     """What a month's usage would cost on this plan, beside what it costs now. Nothing is changed."""
     from gateway.cli.books import at_desk, moment
+    from gateway.invoicing.following import BillingDesk
     from gateway.invoicing.shapes import comparison_json
-    from gateway.invoicing.subscriptions import BillingDesk
     from gateway.invoicing.what_if import Comparison
     from gateway.storage.ports import PLATFORM
 

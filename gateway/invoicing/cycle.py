@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import cast
@@ -102,18 +103,23 @@ async def foresee(books: Books, accounts: Iterable[Account], now_us: int, contex
     """Count in a few queries what the cycles that are over will ask for one by one."""
     wanted = defaultdict[Span, list[str]](list)
     for account in accounts:
-        draft = account.closed_draft
-        if draft is not None:
-            cycle = Period(from_us(draft.start_us), from_us(draft.end_us))
-        elif account.row.billed_until_us is not None and account.row.state != State.CANCELED:
-            cycle = account.cycle
-        else:
-            continue
-        if to_us(cycle.end) <= now_us:
-            for _, served in account.segments(cycle):
-                wanted[Span(to_us(served.start), to_us(served.end))].append(account.row.tenant)
+        with suppress(LookupError, ValueError):  # what is wrong with it is told when it is its turn
+            for span in _due_spans(account, now_us):
+                wanted[span].append(account.row.tenant)
     if wanted:
         await books.foresee(wanted, await books.watermark(), context.settings.event_meters())
+
+
+def _due_spans(account: Account, now_us: int) -> list[Span]:
+    draft = account.closed_draft
+    if draft is not None:
+        cycle = Period(from_us(draft.start_us), from_us(draft.end_us))
+    elif account.row.billed_until_us is not None and account.row.state != State.CANCELED:
+        cycle = account.cycle
+    else:
+        return []
+    over = to_us(cycle.end) <= now_us
+    return [Span(to_us(served.start), to_us(served.end)) for _, served in account.segments(cycle)] if over else []
 
 
 async def usage_item(

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.invoicing.account import Account
 from gateway.invoicing.cycle import Context, foresee
 from gateway.invoicing.loading import load_accounts
@@ -28,6 +28,9 @@ TRIES = 20
 """How often it is tried again when other processes were first."""
 
 JOB = "billing job"
+
+FAULTS = (GatewayError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+"""What one subscription's own trouble may raise: it is told, and the others are billed."""
 
 
 @dataclass
@@ -109,7 +112,9 @@ async def _settled(books: Books, account: Account, now: Now, context: Context, r
             outcome.then(made)
         if account.row.next_us <= now.us:
             outcome.then(rest(account, now, context))
-    except (GatewayError, ValueError, KeyError) as error:
+    except StoreUnavailable:
+        raise
+    except FAULTS as error:
         logger.exception("a subscription cannot be billed", extra={"subscription": id})
         report.failed[id] = str(error)
     return outcome

@@ -117,6 +117,10 @@ class BillingSettings:
             found = self._rules[tenant] = self._read_rules(tenant)
         return found
 
+    def seats(self) -> list[str]:
+        """The tenants whose seats the configuration counts."""
+        return [tenant for tenant in _map(self.source, "tenants") if self.terms(tenant).quantity != 1]
+
     def _read_terms(self, tenant: str) -> TenantTerms:
         own = self._tenant(tenant)
         tax = _map(own, "tax")

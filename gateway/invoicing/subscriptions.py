@@ -1,13 +1,12 @@
 """Subscriptions as people handle them: begin, change, cancel, pause, resume; each audited, each by the table."""
 
 from gateway.billing.change import When
-from gateway.billing.subscription import State, TransitionError, Trigger
+from gateway.billing.subscription import TransitionError, Trigger
 from gateway.invoicing.account import Account
 from gateway.invoicing.changing import Changing, ManagedByConfig, Target, change_outcome, plan_change
 from gateway.invoicing.drilling import DrillDesk
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
-from gateway.invoicing.running import JOB, RunReport
 from gateway.invoicing.steps import Now, move, update
 from gateway.invoicing.subscribing import Wish, subscribe
 from gateway.period import from_us, to_us
@@ -16,14 +15,8 @@ from gateway.storage.billing_values import PhaseRow, SubscriptionRow
 from gateway.storage.ports import PLATFORM, Scope
 
 
-class BillingDesk(DrillDesk):
-    """All of billing: invoices, payments, subscriptions."""
-
-    async def run(self, actor: str = JOB, at_us: int | None = None) -> RunReport:
-        """Do all that is due, and what the configuration asks for since it changed."""
-        report = await super().run(actor, at_us)
-        report.failed |= (await self.follow_configuration()).failed
-        return report
+class SubscriptionDesk(DrillDesk):
+    """Subscriptions, with everything below them."""
 
     async def subscribe(self, wish: Wish, actor: str) -> SubscriptionRow:
         """Begin a subscription, and what is due of it at once; raises ``Conflict`` when the tenant has one."""
@@ -137,27 +130,3 @@ class BillingDesk(DrillDesk):
         await self.advance(row.id, now.actor, now.us)
         async with self.billing.read(PLATFORM) as books:
             return await self.living(books, tenant)
-
-    async def follow_configuration(self, actor: str = "configuration") -> RunReport:
-        """Change the subscriptions whose plan, cycle or seats the configuration changed."""
-        report = RunReport()
-        context = await self.context()
-        async with self.billing.read(PLATFORM) as books:
-            rows = await books.find(SubscriptionRow, schema.subscriptions.c.state != State.CANCELED)
-            wanted = {row["id"]: row for row in await books.tenants() if row["source"] == "yaml"}
-        for row in rows:
-            tenant = wanted.get(row.tenant)
-            if tenant is None:
-                continue
-            if tenant["status"] == "closed":  # taken out of the configuration
-                if row.cancel_at_us is None or row.cancel_at_us > self.clock.now():
-                    await self.cancel(row.tenant, actor, now=True)
-                continue
-            quantity = context.settings.terms(row.tenant).quantity
-            target = Target(tenant["plan"], tenant["billing_cycle"], quantity)
-            if (row.plan, row.cycle, row.quantity) != (target.plan, target.cycle, target.quantity):
-                try:
-                    await self.change(row.tenant, target, actor, by_config=True)
-                except InvoiceError as error:
-                    report.failed[row.id] = str(error)
-        return report

@@ -12,7 +12,7 @@ from gateway.api.dispatch import PORTAL
 from gateway.api.services import ApiServices, LimitReader
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.runtime.account_desks import AccountDesks
 from gateway.storage.store import Store
 from gateway.tenants.model import Principal

@@ -20,7 +20,7 @@ from gateway.clock import SystemClock
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.runtime.account_desks import account_desks
 from gateway.runtime.api_services import api_services, committed_and_applied, portal_guard
 from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event

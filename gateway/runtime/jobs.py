@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.jobs import billing
 from gateway.jobs.leader import Leader
 from gateway.jobs.scheduler import Scheduled, run_jobs

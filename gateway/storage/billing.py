@@ -11,7 +11,7 @@ from gateway.storage import billing_schema as schema
 from gateway.storage.audit import insert_audit
 from gateway.storage.billing_rows import PARAMETERS, BillingRows
 from gateway.storage.billing_usage import late_since, tenants_with_events, units_listed, units_until, with_events
-from gateway.storage.billing_values import PlanVersionRow
+from gateway.storage.billing_values import PlanVersionRow, SubscriptionRow
 from gateway.storage.changes import append_changes
 from gateway.storage.engine import Database
 from gateway.storage.events import Aggregate
@@ -153,6 +153,37 @@ class Books(BillingRows):
         living = mine.where(schema.subscriptions.c.state != "canceled")
         had = {row["id"] for row in await self.tenants(~living, mine, tenants.c.status == "active")}
         return [(row, row["id"] in had) for row in await self.tenants(~living, tenants.c.status == "active")]
+
+    async def out_of_step(self, seats: Sequence[str]) -> list[tuple[SubscriptionRow, sa.RowMapping]]:
+        """Living subscriptions of closed tenants, and of tenants in the configuration that may say otherwise: another
+        plan or cycle, or more than one seat on either side (``seats`` names the tenants that it gives some)."""
+        platform_only(self._scope)
+        table, yaml = schema.subscriptions, tenants.c.source == "yaml"
+        other = (table.c.plan != tenants.c.plan, table.c.cycle != tenants.c.billing_cycle, table.c.quantity != 1)
+        conditions = [(tenants.c.status == "closed") | (yaml & sa.or_(*other))]
+        conditions += [
+            yaml & tenants.c.id.in_(seats[first : first + PARAMETERS]) for first in range(0, len(seats), PARAMETERS)
+        ]
+        joined = table.join(tenants, tenants.c.id == table.c.tenant)
+        columns = [tenants.c[name] for name in ("plan", "billing_cycle", "status", "source")]
+        found: dict[str, tuple[SubscriptionRow, sa.RowMapping]] = {}
+        for condition in conditions:
+            own = await self.connection.execute(
+                sa.select(table.c.id, *columns).select_from(joined).where(table.c.state != "canceled", condition)
+            )
+            told = {row["id"]: row for row in own.mappings()}
+            for first in range(0, len(told), PARAMETERS):
+                ids = sorted(told)[first : first + PARAMETERS]
+                for row in await self.find(SubscriptionRow, table.c.id.in_(ids)):
+                    found[row.id] = (row, told[row.id])
+        return list(found.values())
+
+    async def due(self, now_us: int, but: Sequence[str]) -> bool:
+        """Whether something is due to any subscription ``but`` these."""
+        platform_only(self._scope)
+        table = schema.subscriptions.c
+        query = sa.select(table.id).where(table.next_us <= now_us, table.id.not_in(but)).limit(1)
+        return (await self.connection.execute(query)).first() is not None
 
 
 async def _watermark(connection: AsyncConnection) -> int:

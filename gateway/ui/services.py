@@ -15,7 +15,7 @@ from gateway.accounts.tokens import TokenDesk
 from gateway.clock import Clock
 from gateway.config.snapshot import Snapshot
 from gateway.errors import GatewayError
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.period import Period
 from gateway.quotas.limit import Mode
 from gateway.storage.account_values import TenantSettings

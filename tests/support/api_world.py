@@ -27,7 +27,7 @@ from gateway.config.accounts import account_settings
 from gateway.config.loader import load
 from gateway.config.stored_plans import with_plans
 from gateway.ids import uuid7
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.runtime.api_services import committed_and_applied

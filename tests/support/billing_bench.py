@@ -14,7 +14,7 @@ from gateway.clock import ManualClock
 from gateway.config.compile import compile_snapshot
 from gateway.config.snapshot import Snapshot
 from gateway.ids import uuid7
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.period import to_us
@@ -88,6 +88,19 @@ class Bench:
         connection = await asyncpg.connect(self.url)
         try:
             return [tuple(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
+    async def execute(self, statement: str) -> None:
+        """Change the store behind the product's back."""
+        if self.url.startswith("sqlite"):
+            with closing(sqlite3.connect(self.folder / "gateway.db")) as database:
+                database.execute(statement)
+                database.commit()
+            return
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(statement)
         finally:
             await connection.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.clock import ManualClock
 from gateway.config.compile import compile_snapshot
 from gateway.errors import StoreUnavailable
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.storage.store import open_store
 
 

@@ -8,8 +8,8 @@ import pytest
 from support.card_provider import CardProvider
 
 from gateway.billing.payment import PaymentState, PaymentTransitionError
+from gateway.invoicing.following import BillingDesk
 from gateway.invoicing.office import InvoiceError, NotFound
-from gateway.invoicing.subscriptions import BillingDesk
 from gateway.payments.ports import NotificationRefused
 from gateway.storage.billing_rows import Moved
 from gateway.storage.ports import PLATFORM, Scope

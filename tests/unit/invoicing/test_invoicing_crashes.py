@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.billing.numbering import check_series
-from gateway.invoicing.subscriptions import BillingDesk
+from gateway.invoicing.following import BillingDesk
 from gateway.storage.ports import PLATFORM
 
 PLACES = ("subscriptions moved", "numbers taken", "rows added", "credits drawn", "before commit", "after commit")

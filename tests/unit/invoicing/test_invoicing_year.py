@@ -31,9 +31,9 @@ from support.rerating import (
 from gateway.billing.numbering import check_series
 from gateway.ids import uuid7
 from gateway.invoicing.changing import Target
+from gateway.invoicing.following import BillingDesk
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.subscribing import Wish
-from gateway.invoicing.subscriptions import BillingDesk
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.period import to_us
