@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 import support.compiled_modules  # noqa: F401  # first: it decides what all others import
+from hypothesis import settings
 from support.process import GatewayProcess
 from support.services import PostgresServer, RedisServer, free_port, require_service, running_postgres, running_redis
 from support.upstream import RecordingUpstream
 
 from gateway.storage.migrate import migrate
+
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
+settings.load_profile("unhurried")
 
 SERVICE_FIXTURES = {
     "redis_server",

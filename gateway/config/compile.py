@@ -10,7 +10,7 @@ from gateway.config import snapshot as compiled
 from gateway.config import traffic
 from gateway.config.defaults import with_defaults
 from gateway.config.fields import split_address, split_http_url
-from gateway.config.limit_schema import LimitOverride, compile_limits
+from gateway.config.limit_schema import LimitOverride, compile_limits, reported_kinds
 from gateway.config.schema import SOURCES, Document, KeyBlock, MeterBlock, RouteBlock, TenantBlock, UpstreamBlock
 from gateway.config.snapshot import PlanLimits, ServerSettings, Snapshot, SpoolSettings
 from gateway.period import to_us
@@ -102,11 +102,7 @@ def _upstream(name: str, block: UpstreamBlock, folder: Path) -> Upstream:
 def reported_meters(document: Document) -> dict[str, Reported]:
     """The meters of events that no call has: what adds up, and what is a level."""
     of_calls = {meter for route in document.routes.values() for meter in route.meters} | {"calls"}
-    kinds: dict[str, Reported] = {}
-    for event in document.events.values():
-        if event.meter not in of_calls:
-            kinds[event.meter] = "flow" if event.aggregate in ("sum", "count") else "level"
-    return kinds
+    return reported_kinds(((event.meter, event.aggregate) for event in document.events.values()), of_calls)
 
 
 def _route(name: str, block: RouteBlock, upstream: Upstream) -> Route:

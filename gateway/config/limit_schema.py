@@ -4,7 +4,7 @@
 longer follow the calendar (SEMANTICS §13).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
@@ -115,6 +115,15 @@ def window_of(block: LimitBlock) -> tuple[Algorithm, Window]:
 
 def _default_algorithm(unit: Unit | None) -> Literal["sliding", "calendar"]:
     return "sliding" if unit in (None, "second", "minute", "hour") else "calendar"
+
+
+def reported_kinds(events: Iterable[tuple[str, str]], of_calls: Collection[str]) -> dict[str, Reported]:
+    """What each meter of (meter, aggregate) is; where calls have it too, limits count the calls."""
+    return {
+        meter: "flow" if aggregate in ("sum", "count") else "level"
+        for meter, aggregate in events
+        if meter not in of_calls
+    }
 
 
 def compile_limits(blocks: Sequence[LimitBlock], reported: Mapping[str, Reported] = NO_EVENTS) -> tuple[Limit, ...]:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
+from gateway.config.accounts import event_rules
 from gateway.config.compile import plan_version
-from gateway.config.limit_schema import compile_limits
+from gateway.config.limit_schema import compile_limits, reported_kinds
 from gateway.config.schema import PlanBlock
 from gateway.config.snapshot import PlanLimits, Snapshot
 from gateway.config.validate import validate
@@ -21,6 +22,9 @@ def with_plans(snapshot: Snapshot, stored: Mapping[str, object]) -> Snapshot:
     """The snapshot with the store's plans; a name that the configuration has too is the configuration's."""
     own = snapshot.source.get("plans")
     written = dict(own) if isinstance(own, dict) else {}
+    of_calls = {meter.name for route in snapshot.routes for meter in route.meters}
+    rules = event_rules(snapshot.source).values()
+    reported = reported_kinds(((rule.meter, rule.aggregate) for rule in rules), of_calls)
     added: dict[str, object] = {}
     limits: dict[str, PlanLimits] = {}
     for name, block in stored.items():
@@ -33,7 +37,7 @@ def with_plans(snapshot: Snapshot, stored: Mapping[str, object]) -> Snapshot:
             continue
         added[name] = block
         version = plan_version(name, {"plans": {name: block}})
-        limits[name] = PlanLimits(name, version, compile_limits(parsed.limits))
+        limits[name] = PlanLimits(name, version, compile_limits(parsed.limits, reported))
     if not added:
         return snapshot
     return replace(
