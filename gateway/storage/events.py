@@ -1,6 +1,7 @@
 """Events from outside: each once for ever by its identity, and the quantities that meters make of them."""
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import Literal
 
 import sqlalchemy as sa
@@ -10,12 +11,14 @@ from gateway.storage.account_schema import event_identities, events
 from gateway.storage.account_values import UsageEvent
 from gateway.storage.changes import advance
 from gateway.storage.engine import Database
+from gateway.storage.many import insert_many
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import platform_only, within
 
 Aggregate = Literal["sum", "count", "max", "latest", "unique"]
 _PARAMETERS = 500
 _ROW_VALUES = ("tenant", "meter", "at_us", "value", "distinct", "type", "source", "id", "subject")
+_row_values = attrgetter(*_ROW_VALUES)
 
 
 class Events:
@@ -42,12 +45,9 @@ class Events:
                     fresh.append(event)
             if fresh:
                 before = await advance(connection, "ledger", len(fresh))
-                await connection.execute(sa.insert(event_identities), [{"hash": event.hash} for event in fresh])
-                rows = [
-                    {"posting": before + place, "received_us": now_us, **{n: getattr(event, n) for n in _ROW_VALUES}}
-                    for place, event in enumerate(fresh, 1)
-                ]
-                await connection.execute(sa.insert(events), rows)
+                await insert_many(connection, event_identities, ("hash",), [(event.hash,) for event in fresh])
+                rows = [(before + n, *values, now_us) for n, values in enumerate(map(_row_values, fresh), 1)]
+                await insert_many(connection, events, ("posting", *_ROW_VALUES, "received_us"), rows)
         return repeats
 
     async def reported_since(self, scope: Scope, posting: int) -> tuple[int, set[str]]:

@@ -42,7 +42,7 @@ def test_hosts_share_limits_ledger_and_state(
     daily = {"name": "daily", "meter": "calls", "max": LIMIT, "per": "day"}
     shared: dict[str, Any] = {
         "store": {"url": postgres_url},
-        "counters": {"url": redis_url.replace("/0", "/9")},
+        "counters": {"url": redis_url.replace("/0", "/9"), "deadline": "5s"},
         "accounts": {"secret": "a secret that all of the hosts share"},
     }
     hosts = []
