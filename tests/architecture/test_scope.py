@@ -112,6 +112,7 @@ INNER = {
     "table_of": "the pieces of periods, no table of the store",
     "_add": "billing_usage hands the scope on as a condition",
     "add": "each row is checked against the scope",
+    "_statement": "the text that Events.post runs, which is platform only",
 }
 
 

@@ -15,7 +15,7 @@ from support.upstream import RecordingUpstream
 
 LIMIT = 200
 
-pytestmark = [pytest.mark.slow, pytest.mark.service]
+pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(600)]
 
 
 def get(address: str, path: str) -> tuple[int, bytes]:
