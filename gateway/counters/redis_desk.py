@@ -33,8 +33,11 @@ class RedisDesk:
     by_call = True
     """Settling and releasing are idempotent by call id and need no journal: recovery may ask for any call."""
 
-    def __init__(self, address: RedisAddress, time: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, address: RedisAddress, time: Callable[[], int] | None = None, deadline: float = DEADLINE
+    ) -> None:
         self._address = address
+        self._deadline = deadline
         self._time = time
         self._client: Any = None
         self._cluster = False
@@ -236,7 +239,7 @@ class RedisDesk:
 
     def _connect(self) -> Any:
         options = self._address.client_options()
-        options |= {"socket_timeout": DEADLINE, "socket_connect_timeout": DEADLINE}
+        options |= {"socket_timeout": self._deadline, "socket_connect_timeout": self._deadline}
         # A connection that is lost is an epoch that may have ended: nothing is tried again behind our back.
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
         client: Any = redis.Redis(db=self._address.database, retry=retry, single_connection_client=True, **options)  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ class Control:
         self._feed.load()
         snapshot = self._feed.snapshot
         store = store_at(snapshot.store_url, snapshot.folder)
-        counters = open_desk(snapshot)
+        counters = open_desk(snapshot, hurried=True)
         app = self._application(store, counters)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN)
         await runner.setup()

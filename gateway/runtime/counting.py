@@ -55,10 +55,15 @@ def open_local(snapshot: Snapshot, clock: Clock) -> MmapCounterStore:
     return MmapCounterStore.open(paths.host_counters(snapshot.data_dir), clock, capacity=_HOST_CAPACITY)
 
 
-def open_desk(snapshot: Snapshot, clock: Clock | None = None) -> MmapCounterStore | RedisDesk:
-    """What pages, commands, recovery and seeding use. A Redis need not answer yet."""
+def open_desk(snapshot: Snapshot, clock: Clock | None = None, *, hurried: bool = False) -> MmapCounterStore | RedisDesk:
+    """What pages, commands, recovery and seeding use. A Redis need not answer yet.
+
+    ``hurried`` is for the pages' process: a silent Redis holds it up for a call's deadline, once a second at most.
+    """
     address = redis_address(snapshot)
-    return RedisDesk(address) if address is not None else open_host_counters(snapshot, clock or SystemClock())
+    if address is None:
+        return open_host_counters(snapshot, clock or SystemClock())
+    return RedisDesk(address, deadline=address.deadline) if hurried else RedisDesk(address)
 
 
 def seeding_notes(data: Path) -> Path:
