@@ -32,7 +32,7 @@ class Desk(RunDesk, WhatIfDesk):
         """
         now_us = self.clock.now()
         context = await self.context(now_us)
-        await adopt(self.billing, Now(now_us, JOB), context)
+        await adopt(self.billing, Now(now_us, JOB), context, tenant)
         async with self.billing.read(scope) as books:
             account = await self.living(books, tenant)
             if plan:
@@ -45,10 +45,14 @@ class Desk(RunDesk, WhatIfDesk):
     async def calculate(self, scope: Scope, tenant: str, actor: str) -> InvoiceRow:
         """Make or refresh the draft of the present cycle; it is never made final here."""
         now = Now(self.clock.now(), actor)
-        await self.run(at_us=now.us)
+        tenant = scope.tenant or tenant
         context = await self.context(now.us)
+        await adopt(self.billing, Now(now.us, JOB), context, tenant)
         async with self.billing.read(PLATFORM) as books:
-            account = await self.living(books, tenant if scope.tenant is None else scope.tenant)
+            due = (await self.living(books, tenant)).row.id
+        await self.advance(due, JOB, now.us)
+        async with self.billing.read(PLATFORM) as books:
+            account = await self.living(books, tenant)
             if account.closed_draft is not None:
                 raise InvoiceError("the draft of the cycle before is not final yet; it is refreshed when it becomes so")
             cycle, watermark = month_of(account, from_us(now.us)), await books.watermark()

@@ -93,16 +93,16 @@ async def subscribe(billing: Billing, wish: Wish, now: Now, context: Context) ->
     return (await _begin(billing, [wish], now, context))[0]
 
 
-async def adopt(billing: Billing, now: Now, context: Context) -> int:
-    """Begin the subscriptions of tenants that are served without one; returns how many.
+async def adopt(billing: Billing, now: Now, context: Context, tenant: str = "") -> int:
+    """Begin the subscriptions of tenants (or of one) that are served without one; returns how many.
 
     Several processes may do this at once: the store holds one living subscription a tenant.
     """
     async with billing.read(PLATFORM) as books:
-        found = await books.without_subscription()
-        had = [tenant["id"] for tenant, before in found if before]
+        found = await books.without_subscription(tenant)
+        had = [row["id"] for row, before in found if before]
         fixed = await books.currencies(had) if had else {}
-    wishes = [_wish(tenant, had, context) for tenant, had in found]
+    wishes = [_wish(row, before, context) for row, before in found]
     # A plan that was taken out of the configuration is not sold.
     wishes = [one for one in wishes if context.catalogue.last(context.settings.key(one.plan, one.tenant)) is not None]
     for wish in list(wishes):

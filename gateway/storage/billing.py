@@ -146,13 +146,14 @@ class Books(BillingRows):
         query = sa.select(tenants).where(within(self._scope, tenants.c.id), *where).order_by(tenants.c.id)
         return list((await self.connection.execute(query)).mappings())
 
-    async def without_subscription(self) -> list[tuple[sa.RowMapping, bool]]:
-        """Tenants that are served without a living subscription, and whether they had one before."""
+    async def without_subscription(self, tenant: str = "") -> list[tuple[sa.RowMapping, bool]]:
+        """Tenants (or the one) that are served without a living subscription, and whether they had one before."""
         platform_only(self._scope)
         mine = sa.exists().where(schema.subscriptions.c.tenant == tenants.c.id)
-        living = mine.where(schema.subscriptions.c.state != "canceled")
-        had = {row["id"] for row in await self.tenants(~living, mine, tenants.c.status == "active")}
-        return [(row, row["id"] in had) for row in await self.tenants(~living, tenants.c.status == "active")]
+        served = [~mine.where(schema.subscriptions.c.state != "canceled"), tenants.c.status == "active"]
+        served += [tenants.c.id == tenant] if tenant else []
+        had = {row["id"] for row in await self.tenants(mine, *served)}
+        return [(row, row["id"] in had) for row in await self.tenants(*served)]
 
     async def out_of_step(self, seats: Sequence[str]) -> list[tuple[SubscriptionRow, sa.RowMapping]]:
         """Living subscriptions of closed tenants, and of tenants in the configuration that may say otherwise: another

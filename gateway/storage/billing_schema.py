@@ -111,6 +111,7 @@ invoices = sa.Table(
     sa.UniqueConstraint("series", "sequence", name="invoices_numbered_once"),
     sa.Index("invoices_by_tenant", "tenant", "id"),
     sa.Index("invoices_by_state", "state", "due_us"),
+    sa.Index("invoices_listed_by_state", "state", "id"),
 )
 # SEMANTICS §36: a period is billed once. A void invoice makes room for the one that replaces it.
 sa.Index(

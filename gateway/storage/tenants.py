@@ -41,10 +41,15 @@ class Tenants:
             row = (await connection.execute(query)).one_or_none()
         return tenant_of(row) if row else None
 
-    async def list(self, scope: Scope, limit: int = 50, after: str | None = None) -> Page[Tenant]:
-        """Tenants by id, closed ones too."""
+    async def list(
+        self, scope: Scope, limit: int = 50, after: str | None = None, *, status: str = "", plan: str = ""
+    ) -> Page[Tenant]:
+        """Tenants by id, closed ones too, unless of one status or on one plan."""
         table = schema.tenants
-        query = sa.select(table).where(within(scope, table.c.id)).order_by(table.c.id).limit(limit + 1)
+        where = [within(scope, table.c.id)]
+        where += [table.c.status == status] if status else []
+        where += [table.c.plan == plan] if plan else []
+        query = sa.select(table).where(*where).order_by(table.c.id).limit(limit + 1)
         if after is not None:
             query = query.where(table.c.id > after)
         async with self._database.read() as connection:

@@ -1,8 +1,11 @@
 """What operators read: plans with their prices, the audit log, figures of the whole."""
 
+from pydantic import Field
+
 from gateway.api.operation import Allowed, Call, Operation, Reply
 from gateway.api.resources.usage import Figures, RefusalView
 from gateway.api.values import (
+    GivenTime,
     Listed,
     Model,
     PageQuery,
@@ -13,6 +16,7 @@ from gateway.api.values import (
 )
 from gateway.clock import DAY_US
 from gateway.metering.rollup import quantile
+from gateway.storage.audit import AuditFilter
 from gateway.storage.ports import PLATFORM, UsageQuery
 from gateway.storage.values import AuditEntry, UsageSum
 
@@ -42,6 +46,16 @@ class AuditList(Listed[AuditView]):
     """The audit log, newest first."""
 
 
+class AuditQuery(PageQuery):
+    """``action`` is one (``key.created``), or with a dot at its end a kind (``key.``)."""
+
+    actor: str = Field("", max_length=128)
+    action: str = Field("", max_length=64)
+    target: str = Field("", max_length=128)
+    since: GivenTime | None = None
+    until: GivenTime | None = None
+
+
 class TopTenant(Model):
     """One of those with most calls."""
 
@@ -69,8 +83,9 @@ class Stats(Model):
 
 
 async def list_audit(call: Call) -> Reply:
-    query = call.query(PageQuery)
-    page = await call.services.store.audit.list(call.scope, query.limit, query.after)
+    query = call.query(AuditQuery)
+    wanted = AuditFilter(query.actor, query.action, query.target, query.since, query.until)
+    page = await call.services.store.audit.list(call.scope, query.limit, query.after, wanted)
     return Reply(AuditList(data=[AuditView.of(one) for one in page.rows], next=page.next))
 
 
@@ -108,7 +123,7 @@ _PLATFORM = Allowed("platform", "read", "platform")
 
 OPERATIONS = (
     Operation("listAudit", "GET", "/audit", "Who did what, newest first", Allowed("audit", "read", "either"),
-              list_audit, "platform", AuditList, query=PageQuery),
+              list_audit, "platform", AuditList, query=AuditQuery),
     Operation("getStats", "GET", "/stats", "The last 24 hours of the whole platform", _PLATFORM, get_stats, "platform",
               Stats),
 )  # fmt: skip

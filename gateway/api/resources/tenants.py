@@ -76,6 +76,13 @@ class TenantList(Listed[TenantView]):
     """Tenants by id, closed ones too."""
 
 
+class TenantQuery(PageQuery):
+    """Of one status, on one plan; all when left out."""
+
+    status: TenantStatus | None = None
+    plan: PlanName | None = None
+
+
 class Settings(Model):
     """How the tenant's people want things written. ``timezone`` decides where days, months and bills begin."""
 
@@ -93,8 +100,10 @@ class SettingsChange(Model):
 
 
 async def list_tenants(call: Call) -> Reply:
-    query = call.query(PageQuery)
-    page = await call.services.store.tenants.list(PLATFORM, query.limit, query.after)
+    query = call.query(TenantQuery)
+    page = await call.services.store.tenants.list(
+        PLATFORM, query.limit, query.after, status=query.status or "", plan=query.plan or ""
+    )
     created = await call.services.store.tenants.created(PLATFORM, [one.id for one in page.rows])
     return Reply(TenantList(data=[TenantView.of(one, created[one.id]) for one in page.rows], next=page.next))
 
@@ -224,7 +233,7 @@ _STATE = ("tenant_closed",)
 
 OPERATIONS = (
     Operation("listTenants", "GET", "/tenants", "All tenants", _READ, list_tenants, "tenants", TenantList,
-              query=PageQuery),
+              query=TenantQuery),
     Operation("createTenant", "POST", "/tenants", "Make a tenant", _WRITE, create_tenant, "tenants", TenantView, 201,
               TenantMake),
     Operation("getTenant", "GET", "/tenants/{tenant}", "One tenant", Allowed("settings", "read", "named"), get_tenant,

@@ -183,11 +183,21 @@ async def get_history(call: Call) -> Reply:
     for _ in range(MONTHS):
         months.append(period)
         period = _month(call.tenant, to_us(period.start - timedelta(microseconds=1)))
+    spans = [(to_us(month.start), to_us(month.end)) for month in reversed(months)]
     data = []
-    for month in reversed(months):
-        usage = await _usage(call, call.scope, call.tenant, UsageQuery(to_us(month.start), to_us(month.end)))
-        data.append(UsageBucket(period=usage.period, total=usage.total))
+    for one in await call.services.store.ledger.periods(call.scope, spans):
+        await _add_events(call, call.scope, call.tenant, one)
+        data.append(UsageBucket(period=PeriodView.between(one.start_us, one.end_us), total=Figures.of(one)))
     return Reply(UsageSeries(period=PeriodView(start=data[0].period.start, end=data[-1].period.end), data=data))
+
+
+async def _add_events(call: Call, scope: Scope, tenant: Tenant, sum: UsageSum) -> None:
+    """What came from outside, beside what calls used."""
+    aggregates = event_aggregates(call.services.snapshot().source)
+    if aggregates:
+        found = await call.services.store.events.quantities(scope, aggregates, tenant.id, sum.start_us, sum.end_us)
+        for meter, quantity in found.items():
+            sum.units[meter] = sum.units.get(meter, 0) + quantity
 
 
 async def get_refusals(call: Call) -> Reply:
@@ -216,21 +226,14 @@ async def self_limits(call: Call) -> Reply:
 async def _usage(call: Call, scope: Scope, tenant: Tenant | None, wanted: UsageQuery) -> Usage:
     store = call.services.store
     totals = await store.ledger.totals(scope, wanted)
-    by_status = await store.ledger.breakdown(scope, wanted, by="status")
-    units = dict(totals.units)
+    (sum,) = await store.ledger.periods(scope, [(wanted.start_us, wanted.end_us)], wanted.key, wanted.route)
     if tenant is not None and not (wanted.key or wanted.route):  # events come without a key or route
-        aggregates = event_aggregates(call.services.snapshot().source)
-        found = await store.events.quantities(scope, aggregates, tenant.id, wanted.start_us, wanted.end_us)
-        for meter, quantity in found.items():
-            units[meter] = units.get(meter, 0) + quantity
+        await _add_events(call, scope, tenant, sum)
     return Usage(
         period=PeriodView.between(wanted.start_us, wanted.end_us),
         complete_until=time_or_none(totals.complete_until_us or None),
-        total=Figures(
-            calls=totals.calls, billable=totals.billable, errors=sum(one.errors for one in by_status), units=units,
-            request_bytes=totals.request_bytes, response_bytes=totals.response_bytes,
-        ),
-    )  # fmt: skip
+        total=Figures.of(sum),
+    )
 
 
 async def _limits(call: Call, tenant: Tenant, only_key: str = "") -> Limits:

@@ -180,3 +180,25 @@ async def test_billing_from_subscription_to_credit_note(world: ApiWorld) -> None
     assert (status, found["code"]) == (409, "managed_by_config")
     assert (await world.ask("POST", "/subscription/preview", {"plan": "free"}, owner))[0] == 200
     assert (await world.ask("POST", "/invoices/calculate", token=owner))[1]["state"] == "draft"
+
+
+async def test_lists_by_filters(world: ApiWorld) -> None:
+    admin, owner = await world.enter("admin"), await world.enter("owner", "acme")
+    await world.ask("POST", "/tenants/globex/suspend", token=admin)
+    for query, ids in (("status=suspended", ["globex"]), ("status=active", ["acme"]), ("plan=free", ["globex"]),
+                       ("plan=pro&status=suspended", []), ("", ["acme", "globex"])):  # fmt: skip
+        found = (await world.ask("GET", f"/tenants?{query}", token=admin))[1]["data"]
+        assert [one["id"] for one in found] == ids, query
+    assert (await world.ask("GET", "/tenants?status=asleep", token=admin))[0] == 422
+    _, made, _ = await world.ask("POST", "/keys", {"name": "one"}, owner)
+    await world.ask("DELETE", f"/keys/{made['key']['id']}", token=owner)
+    me = world.people["owner@acme"].id
+    for query, actions in (("action=key.", ["key.revoked", "key.created"]), ("action=key.created", ["key.created"]),
+                           (f"target={made['key']['id']}&actor={me}", ["key.revoked", "key.created"]),
+                           ("actor=nobody", []), ("action=key%25", []), ("action=key.&until=2020-01-01T00:00:00Z", []),
+                           ("action=key.&since=2026-11-20T00:00:00Z&limit=1", ["key.revoked"])):  # fmt: skip
+        found = (await world.ask("GET", f"/audit?{query}", token=owner))[1]["data"]
+        assert [one["action"] for one in found] == actions, query
+    await world.services.billing.run()
+    assert len((await world.ask("GET", "/invoices?state=open", token=admin))[1]["data"]) >= 1
+    assert (await world.ask("GET", "/invoices?state=void", token=admin))[1]["data"] == []
