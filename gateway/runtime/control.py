@@ -46,6 +46,8 @@ from gateway.ui.services import UiServices
 logger = logging.getLogger(__name__)
 
 FEED_INTERVAL = 0.1
+OWN_LOOKS = 40
+"""How often this process looks whether it serves by a change itself before it goes on without."""
 MAIL_INTERVAL = 1.0
 STATE_INTERVAL = 0.2
 RETRY_STORE = 1.0
@@ -176,8 +178,14 @@ class Control:
             logger.warning("nobody administers this gateway: this link, once within an hour", extra={"link": link})
 
     async def _applied(self, sequence: int) -> bool:
-        """Wait until the local workers serve by a change, without holding up the loop."""
-        return bool(await asyncio.to_thread(wait_applied, self._spec.data, sequence))
+        """Wait until the local workers serve by a change, without holding up the loop, and this process too."""
+        heard = bool(await asyncio.to_thread(wait_applied, self._spec.data, sequence))
+        for _ in range(OWN_LOOKS):
+            if self._feed.state.sequence >= sequence:
+                break
+            await asyncio.sleep(FEED_INTERVAL / 2)
+            self._feed.poll()
+        return heard
 
     async def _poll(self) -> None:
         self._feed.poll()

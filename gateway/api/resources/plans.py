@@ -1,6 +1,5 @@
 """Plans: those of the configuration, which are read here, and those made here. Each change is a version of its own."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, assert_never
@@ -17,9 +16,6 @@ from gateway.config.snapshot import Snapshot
 from gateway.config.stored_plans import check_plan, with_plans
 from gateway.quotas.limit import CalendarWindow, DurationWindow, Limit
 from gateway.storage.ports import PLATFORM
-
-PATIENCE = 50
-"""Looks, 20 ms apart, until this process serves by a new plan too."""
 
 PlanToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -156,10 +152,6 @@ async def _put(call: Call, name: str, given: PlanChange, *, new: bool) -> Reply:
     sequence = await services.store.plans.put(PLATFORM, name, view.version, block, call.now_us, call.user.id, new=new)
     if sequence is not None:
         await services.applied(sequence)
-        for _ in range(PATIENCE):
-            if name in services.snapshot().plans and services.snapshot().plans[name].version == view.version:
-                break
-            await asyncio.sleep(0.02)
     return Reply(view)
 
 
