@@ -172,6 +172,7 @@ def pay_command(
     invoice: Annotated[str, typer.Argument(help="Id or number.")],
     amount: Annotated[str, typer.Option(help="A part; all that is owed when left out.")] = "",
     reference: Annotated[str, typer.Option(help="The bank's reference: told twice, it is one payment.")] = "",
+    credit_excess: Annotated[bool, typer.Option("--credit-excess", help="What is beyond the debt is credit.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
@@ -180,7 +181,10 @@ def pay_command(
     from gateway.invoicing.shapes import row_json
 
     paid = decimal("--amount", amount) if amount else None
-    row = at_desk(config, lambda desk: desk.pay(invoice, ACTOR, amount=paid, reference=reference))
+    row = at_desk(
+        config,
+        lambda desk: desk.pay(invoice, ACTOR, amount=paid, reference=reference, credit_excess=credit_excess),
+    )
     _one(row_json(row), json)
 
 
@@ -216,6 +220,8 @@ def credit_note_command(
     invoice: Annotated[str, typer.Argument(help="Id or number.")],
     reason: Annotated[str, typer.Option(help="Why; the customer reads it.")],
     amount: Annotated[str, typer.Option(help="Tax included; all that is left of it when left out.")] = "",
+    refund: Annotated[bool, typer.Option("--refund", help="What was paid goes back, and is no credit.")] = False,
+    reference: Annotated[str, typer.Option(help="The refund's reference.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
@@ -224,7 +230,11 @@ def credit_note_command(
     from gateway.invoicing.shapes import note_json
 
     given = decimal("--amount", amount) if amount else None
-    shape = note_json(at_desk(config, lambda desk: desk.credit_note(invoice, ACTOR, reason, amount=given)))
+    note = at_desk(
+        config,
+        lambda desk: desk.credit_note(invoice, ACTOR, reason, amount=given, refund=refund, reference=reference),
+    )
+    shape = note_json(note)
     if json:
         print_json(shape)
     else:
