@@ -54,5 +54,6 @@ def test_debt_closes_and_payment_opens(upstream: RecordingUpstream, gateway_proc
     closed = seconds_until(403, gateway)
     resumed = gateway.command("subscriptions", "resume", "acme")
     assert resumed.returncode == 0, resumed.stderr
-    print(f"proof: overdue: closed within {suspended:.2f} s, after payment open within {opened:.2f} s, after a pause closed within {closed:.2f} s, "
-          f"after it open within {seconds_until(200, gateway):.2f} s")  # fmt: skip
+    reopened = seconds_until(200, gateway)
+    print(f"proof: overdue: closed within {suspended:.2f} s; paid: open within {opened:.2f} s")
+    print(f"proof: paused: closed within {closed:.2f} s; resumed: open within {reopened:.2f} s")

@@ -1,7 +1,7 @@
 """A simulated year: tenants on five plans in six zones, who change, pause, pay late, cancel and come back; prices that
 rise; calls and events that come late; crashes. All of it is rated again by hand (``support/rerating.py``).
 
-``PROVE=1`` runs it with 200 tenants (or ``YEAR_TENANTS``), `make test` with a few. ``YEAR_SEED`` repeats a printed seed.
+``PROVE=1`` runs it with 200 tenants (``YEAR_TENANTS``), `make test` with a few. ``YEAR_SEED`` repeats a printed seed.
 """
 
 import hashlib
