@@ -41,7 +41,8 @@ async def fuzz(world: ApiWorld, caller: str, ids: dict[str, list[str]], *more: s
         str(Path(sys.executable).with_name("schemathesis")), "run", str(world.client.make_url("/api/v1/openapi.json")),
         "--url", str(world.client.make_url("/api/v1")), *headers, "--checks", CHECKS, "--continue-on-failure",
         "--seed", "7",
-        "--request-timeout", "60", "--generation-database", "none", "--suppress-health-check", "all", "--no-color", *more,
+        "--request-timeout", "60", "--generation-database", "none", "--suppress-health-check", "all",
+        "--no-color", *more,
     ]  # fmt: skip
     path = f"{SUPPORT.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     environment = os.environ | {
