@@ -99,7 +99,8 @@ class ClientConnection(asyncio.Protocol):
         """The client sends no more. It may read on (RFC 9112 §9.6), or be gone: an answer in progress gets a moment."""
         self._eof = True
         if self.exchange is None:
-            return bool(self._buffer) and not self._lingering  # a request may be there that is about to be begun
+            self._waiting.wake()  # what has begun will never be complete
+            return False
         if self._lingering:
             return False
         self.exchange.client_finished()

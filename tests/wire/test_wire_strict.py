@@ -117,6 +117,14 @@ async def test_a_slow_head_is_408(gateway, upstream):
     assert (await client.rest()).startswith(b"HTTP/1.1 408 ")
 
 
+async def test_a_head_that_ends_with_the_connection_is_not_waited_for(gateway, upstream):
+    await gateway.start()
+    client = await gateway.client()
+    await client.send(b"GET / HTTP/1.1\r\nHost: api.test\r\nx\r\n")
+    client.writer.write_eof()
+    assert await client.rest() == b""
+
+
 GOOD = b"GET /ok HTTP/1.1\r\n" + HOST + b"\r\n"
 PIECES = st.sampled_from(
     [b"\r\n", b"\n", b"\r", b" ", b":", b"\0", b"\t", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n",
