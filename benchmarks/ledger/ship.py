@@ -1,7 +1,8 @@
-"""Rows shipped into the SQLite ledger per second on one core, and what reading it back costs.
+"""Rows shipped into the ledger per second on one core, and what reading it back costs.
 
-``python benchmarks/ledger/ship.py [ROWS]`` (default 100,000): batches of 5,000 frames, as the shipper posts them, with
-durable commits. Prints one JSON object. Time is CPU of this process, wall time beside it.
+``python benchmarks/ledger/ship.py [ROWS] [STORE_URL]`` (default 100,000 into SQLite; else an empty PostgreSQL
+database): batches of 5,000 frames, as the shipper posts them, with durable commits. Prints one JSON object. Time is CPU of this
+process, in which SQLite's own work is and PostgreSQL's is not; wall time beside it.
 """
 
 import asyncio
@@ -14,10 +15,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from gateway.ids import uuid7
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
 from gateway.storage.batch import build
+from gateway.storage.location import is_postgres
 from gateway.storage.ports import PLATFORM, Scope, UsageQuery
 from gateway.storage.store import Store, open_store
 
@@ -74,11 +78,19 @@ def size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-async def main(count: int) -> dict[str, object]:
+async def bytes_of(store: Store, folder: Path) -> int:
+    """What the ledger takes on the disk."""
+    if not is_postgres(store.database.name):
+        return size_of(folder)
+    async with store.database.read() as connection:
+        return int((await connection.execute(sa.text("SELECT pg_database_size(current_database())"))).scalar_one())
+
+
+async def main(count: int, url: str) -> dict[str, object]:
     """Post everything, then read."""
     spool = frames(count)
     with tempfile.TemporaryDirectory() as folder:
-        store = await open_store("sqlite:///gateway.db", Path(folder))
+        store = await open_store(url, Path(folder))
         cpu = time.process_time()
         build(spool[:BATCH], 1, 0)
         decoding = (time.process_time() - cpu) / min(count, BATCH)
@@ -89,9 +101,12 @@ async def main(count: int) -> dict[str, object]:
         figures: dict[str, object] = {"rows": count, "rows_per_cpu_second": round(count / cpu)}
         figures |= {"rows_per_second": round(count / wall), "decode_and_add_us": round(decoding * 1e6, 2)}
         figures |= await reads(store, count)
+        size = await bytes_of(store, Path(folder))
         await store.close()
-        return figures | {"bytes_per_row": round(size_of(Path(folder)) / count)}
+        return figures | {"bytes_per_row": round(size / count)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)), indent=2))
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    url = sys.argv[2] if len(sys.argv) > 2 else "sqlite:///gateway.db"
+    print(json.dumps(asyncio.run(main(rows, url)), indent=2))
