@@ -1,8 +1,8 @@
 """Rows shipped into the ledger per second on one core, and what reading it back costs.
 
 ``python benchmarks/ledger/ship.py [ROWS] [STORE_URL]`` (default 100,000 into SQLite; else an empty PostgreSQL
-database): batches of 5,000 frames, as the shipper posts them, with durable commits. Prints one JSON object. Time is CPU of this
-process, in which SQLite's own work is and PostgreSQL's is not; wall time beside it.
+database): batches of 5,000 frames, as the shipper posts them, with durable commits. Prints one JSON object.
+Time is CPU of this process, in which SQLite's own work is and PostgreSQL's is not; wall time beside it.
 """
 
 import asyncio
