@@ -15,7 +15,7 @@ from gateway.api.values import (
     time_text,
 )
 from gateway.clock import DAY_US
-from gateway.metering.rollup import quantile
+from gateway.metering.rollup import QUARTER_US, quantile
 from gateway.storage.audit import AuditFilter
 from gateway.storage.ports import PLATFORM, UsageQuery
 from gateway.storage.values import AuditEntry, UsageSum
@@ -72,7 +72,7 @@ class Latency(Model):
 
 
 class Stats(Model):
-    """The last 24 hours of the whole platform."""
+    """The last 24 hours of the whole platform, from the full quarter hour before."""
 
     period: PeriodView
     complete_until: Time | None
@@ -91,7 +91,7 @@ async def list_audit(call: Call) -> Reply:
 
 async def get_stats(call: Call) -> Reply:
     ledger, now = call.services.store.ledger, call.now_us
-    query = UsageQuery(now - DAY_US, now)
+    query = UsageQuery((now - DAY_US) // QUARTER_US * QUARTER_US, now)  # from a quarter hour: its start reads no rows
     totals = await ledger.totals(PLATFORM, query)
     errors = sum(one.errors for one in await ledger.breakdown(PLATFORM, query, by="status"))
     whole = UsageSum(
