@@ -20,8 +20,15 @@ async def count(reading: Reading, tenant: str, since: str) -> int:
     await reading.tenant(tenant)
     since_us = parse_since(since, reading.now_us)
     # Cursors first: what is shipped meanwhile is then in both, and counted once by its id.
-    waiting = {record.id async for record in _waiting(reading, tenant) if since_us is None or record.at_us >= since_us}
-    return await reading.store.ledger.count_calls(Scope(tenant), CallFilter(since_us=since_us), waiting)
+    waiting = [record async for record in _waiting(reading, tenant)]
+    ended = {record.id for record in waiting if not record.part}
+    also = {
+        record.id
+        for record in waiting
+        if (not record.part or record.id not in ended)
+        and (since_us is None or (record.part_at_us or record.at_us) >= since_us)
+    }
+    return await reading.store.ledger.count_calls(Scope(tenant), CallFilter(since_us=since_us), also, ended)
 
 
 async def newest(reading: Reading, tenant: str, since: str, limit: int) -> tuple[list[CallRow], int]:

@@ -21,6 +21,7 @@ COMMANDS = (
     "subscriptions",
     "reconcile",
     "export",
+    "prune",
 )
 
 

@@ -53,6 +53,7 @@ def compile_document(document: Document, source: dict[str, object], folder: Path
         ),
         headers=document.headers,
         address_mode=document.calls.address,
+        calls_keep_us=document.calls.keep,
         plugins=tuple(folder / plugin for plugin in document.plugins),
         upstreams=_upstreams(document, folder),
         routes=compile_routes(document, folder),

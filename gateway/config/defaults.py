@@ -19,7 +19,7 @@ DEFAULTS: dict[str, object] = {
     "store": {"url": "sqlite:///data/gateway.db"},
     "counters": {"url": "mmap:///data/counters", "deadline": "50ms"},
     "spool": {"fsync": "interval", "on_error": "refuse", "max_size": "10GB", "keep": "24h"},
-    "calls": {"address": "full"},
+    "calls": {"address": "full", "keep": "forever"},
     "headers": "ietf",
     "accounts": {"secret": "", "registration": "closed", "default_plan": "free", "verify_email": "auto"},
     "mail": {"url": None, "from": None},

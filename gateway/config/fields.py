@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from gateway.clock import DAY_US
 from gateway.config.nearest import hint
 from gateway.config.units import parse_duration, parse_size
 from gateway.routing.pattern import parse_pattern
@@ -17,6 +18,8 @@ T = TypeVar("T")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]", re.ASCII)
 MAX_COUNT = 10**15
 """Largest maximum or unit count: keeps every sum of counters within 64 bits."""
+
+SHORTEST_KEEP_US = 40 * DAY_US
 
 
 class Strict(BaseModel):
@@ -154,6 +157,16 @@ def _header_name(value: object) -> object:
     return value
 
 
+def parse_keep(text: object) -> int | None:
+    """How long calls are kept; None: for ever. Events come up to 35 days late, and counters look back as far."""
+    if text == "forever" or text is None:
+        return None
+    kept_us = parse_duration(text)
+    if kept_us < SHORTEST_KEEP_US:
+        raise ValueError(f'must be "forever" or 40d at least, found "{text}"')
+    return kept_us
+
+
 def _json_path(value: object) -> object:
     if isinstance(value, str) and not re.fullmatch(r"[^.\x00-\x1f]+(\.[^.\x00-\x1f]+)*", value):
         raise ValueError('expected a path of names, such as "usage.total_tokens"')
@@ -183,6 +196,7 @@ KeyHash = Annotated[str, BeforeValidator(_key_hash)]
 HeaderName = Annotated[str, BeforeValidator(_header_name)]
 JsonPath = Annotated[str, BeforeValidator(_json_path)]
 DurationUs = Annotated[int, BeforeValidator(parse_duration)]
+KeepUs = Annotated[int | None, BeforeValidator(parse_keep)]
 SizeBytes = Annotated[int, BeforeValidator(parse_size)]
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, Field(ge=1, le=MAX_COUNT)]

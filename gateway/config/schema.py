@@ -19,6 +19,7 @@ from gateway.config.fields import (
     HttpUrl,
     IsoDate,
     JsonPath,
+    KeepUs,
     KeyHash,
     Method,
     Names,
@@ -103,6 +104,7 @@ class SpoolBlock(Strict):
 
 class CallsBlock(Strict):
     address: Literal["full", "truncated", "hashed"]
+    keep: KeepUs
 
 
 class TargetBlock(Strict):

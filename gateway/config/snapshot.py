@@ -103,3 +103,5 @@ class Snapshot:
     source: dict[str, object]
     stored_plans: frozenset[str] = frozenset()
     """Plans of the store among ``plans``, laid beside the configuration's."""
+    calls_keep_us: int | None = None
+    """How long single calls and events stay; None: for ever."""

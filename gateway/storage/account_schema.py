@@ -75,3 +75,24 @@ events = sa.Table(
     sa.Column("received_us", Us, nullable=False),
     sa.Index("events_by_meter", "tenant", "meter", "at_us", "posting"),
 )
+
+# What is left of pruned events: one row for those of a quarter hour that are alike, standing where the newest of them
+# stood. It holds what each kind of meter makes of them; ``latest_us`` and ``latest_posting`` place the newest value.
+event_seals = sa.Table(
+    "event_seals",
+    metadata,
+    sa.Column("posting", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("meter", sa.Text, nullable=False),
+    sa.Column("distinct", sa.Text, nullable=False),
+    sa.Column("at_us", Us, nullable=False),
+    sa.Column("events", Count, nullable=False),
+    sa.Column("sum", Count, nullable=False),
+    sa.Column("max", Count, nullable=False),
+    sa.Column("latest", Count, nullable=False),
+    sa.Column("latest_us", Us, nullable=False),
+    sa.Column("latest_posting", Count, nullable=False),
+    sa.Column("ids", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_us", Us, nullable=False),
+    sa.Index("event_seals_by_meter", "tenant", "meter", "at_us", "posting"),
+)

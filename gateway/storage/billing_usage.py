@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.metering.rollup import BY_DAY, BY_TENANT, DAY_US
 from gateway.storage import schema
-from gateway.storage.account_schema import events
+from gateway.storage.account_schema import event_seals, events
 from gateway.storage.events import Aggregate, event_quantities
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import within
@@ -30,8 +30,7 @@ async def units_until(
     """
     cut = slices(span.start_us, span.end_us)
     found: dict[str, dict[str, int]] = {tenant: {} for tenant in owners}
-    rows, units = schema.calls.c, schema.rollup_unit_sums.c
-    mine = within(scope, rows.tenant) & rows.tenant.in_(owners) & rows.billable
+    units = schema.rollup_unit_sums.c
     if cut.quarters is not None:
         for kind, part in _coarse(cut.quarters):
             where = (units.tenant.in_(owners), units.kind == kind, part.holds(units.quarter_us))
@@ -41,9 +40,9 @@ async def units_until(
             ):
                 found[tenant][meter] = found[tenant].get(meter, 0) + int(amount)
         if not nothing_later:
-            await _add(connection, found, -1, mine, cut.quarters.holds(rows.at_us), rows.posting > watermark)
+            await _add(connection, scope, found, -1, cut.quarters, (watermark, None))
     for ragged in cut.rows:
-        await _add(connection, found, 1, mine, ragged.holds(rows.at_us), rows.posting <= watermark)
+        await _add(connection, scope, found, 1, ragged, (0, watermark))
     return {tenant: _some(sums) for tenant, sums in found.items()}
 
 
@@ -52,10 +51,7 @@ async def units_listed(
 ) -> dict[str, int]:
     """Units by meter of the billable rows in ``span`` posted above the first up to the second sequence."""
     found: dict[str, dict[str, int]] = {tenant: {}}
-    rows = schema.calls.c
-    mine = within(scope, rows.tenant) & (rows.tenant == tenant) & rows.billable
-    later, until = rows.posting > posted[0], rows.posting <= posted[1]
-    await _add(connection, found, 1, mine, span.holds(rows.at_us), later, until)
+    await _add(connection, scope, found, 1, span, posted)
     return _some(found[tenant])
 
 
@@ -101,15 +97,18 @@ async def tenants_with_events(
     """Which of the tenants have any event of these meters in ``span``."""
     if not meters:
         return set()
-    where = (events.c.tenant.in_(owners), events.c.meter.in_(meters), span.holds(events.c.at_us))
-    query = sa.select(events.c.tenant).where(within(scope, events.c.tenant), *where).distinct()
-    return set((await connection.execute(query)).scalars())
+    found: set[str] = set()
+    for table in (events.c, event_seals.c):
+        where = (table.tenant.in_(owners), table.meter.in_(meters), span.holds(table.at_us))
+        query = sa.select(table.tenant).where(within(scope, table.tenant), *where).distinct()
+        found.update((await connection.execute(query)).scalars())
+    return found
 
 
 async def late_since(connection: AsyncConnection, scope: Scope, tenant: str, span: Span, watermark: int) -> int | None:
     """The oldest time of a record or event in ``span`` that was posted after ``watermark``; None without one."""
     oldest: int | None = None
-    for table in (schema.calls.c, events.c):
+    for table in (schema.calls.c, schema.seals.c, events.c, event_seals.c):
         where = (table.tenant == tenant, span.holds(table.at_us), table.posting > watermark)
         query = sa.select(sa.func.min(table.at_us)).where(within(scope, table.tenant), *where)
         found = (await connection.execute(query)).scalar()
@@ -119,12 +118,22 @@ async def late_since(connection: AsyncConnection, scope: Scope, tenant: str, spa
 
 
 async def _add(
-    connection: AsyncConnection, found: dict[str, dict[str, int]], sign: int, *where: sa.ColumnElement[bool]
+    connection: AsyncConnection,
+    scope: Scope,
+    found: dict[str, dict[str, int]],
+    sign: int,
+    span: Span,
+    posted: tuple[int, int | None],
 ) -> None:
-    """Add the units of billable rows; the caller's conditions hold the scope. Equal texts are added up by the store."""
-    rows = schema.calls.c
-    query = sa.select(rows.tenant, rows.units, sa.func.count()).where(*where).group_by(rows.tenant, rows.units)
-    for tenant, text, count in await connection.execute(query):
-        sums = found[tenant]
-        for meter, amount in json.loads(text).items():
-            sums[meter] = sums.get(meter, 0) + sign * amount * count
+    """Add the units of the tenants' billable rows posted above the first and up to the second sequence, and of the
+    seals that stand for such. Equal texts are added up by the store."""
+    after, until = posted
+    for rows in (schema.calls.c, schema.seals.c):
+        where = [rows.tenant.in_(found), rows.billable, span.holds(rows.at_us), rows.posting > after]
+        if until is not None:
+            where.append(rows.posting <= until)
+        query = sa.select(rows.tenant, rows.units, sa.func.count()).where(within(scope, rows.tenant), *where)
+        for tenant, text, count in await connection.execute(query.group_by(rows.tenant, rows.units)):
+            sums = found[tenant]
+            for meter, amount in json.loads(text).items():
+                sums[meter] = sums.get(meter, 0) + sign * amount * count

@@ -31,9 +31,8 @@ def call_of(row: AnyRow) -> CallRow:
     return CallRow(**values)
 
 
-def conditions(scope: Scope, wanted: CallFilter) -> list[sa.ColumnElement[bool]]:
-    """What a filter asks of a row, inside the scope."""
-    table = schema.calls
+def conditions(scope: Scope, wanted: CallFilter, table: sa.Table = schema.calls) -> list[sa.ColumnElement[bool]]:
+    """What a filter asks of a row, inside the scope; or of a seal, whose calls all have its quarter hour's time."""
     found = [within(scope, table.c.tenant)]
     for column, text in (
         (table.c.tenant, wanted.tenant),
@@ -94,22 +93,28 @@ class CallReads:
         async with self._database.read() as connection:
             return [call_of(row) for row in await connection.execute(query)]
 
-    async def count_calls(self, scope: Scope, filter: CallFilter = ANY_CALL, also: Collection[bytes] = ()) -> int:
-        """How many distinct calls have a row, or an id in ``also``: those that matched in the unshipped spool."""
+    async def count_calls(
+        self,
+        scope: Scope,
+        filter: CallFilter = ANY_CALL,
+        also: Collection[bytes] = (),
+        ended: Collection[bytes] = (),
+    ) -> int:
+        """How many distinct calls match, each by its final part, or by any part as long as no final one is there.
+
+        Pruned calls are counted too. ``also`` are ids that matched by that rule in the unshipped spool; ``ended`` are
+        those whose final part is there, whether it matches or not: then the parts in the ledger say nothing more.
+        """
         table = schema.calls
         matching = conditions(scope, filter)
-        rows = sa.select(sa.func.count()).select_from(table).where(*matching)
-        # Parts are few, and have their own index: calls = final rows + calls known by their parts only.
-        parts = sa.select(sa.func.count(), sa.func.count(sa.distinct(table.c.id))).where(table.c.part > 0, *matching)
-        final = table.alias("final")
-        ended = sa.select(sa.literal(1)).where(final.c.id == table.c.id, final.c.part == 0).exists()
-        both = sa.select(sa.func.count(sa.distinct(table.c.id))).where(table.c.part > 0, ended, *matching)
+        final = sa.select(sa.func.count()).select_from(table).where(table.c.part == 0, *matching)
+        sealed = sa.select(sa.func.sum(schema.seals.c.calls)).where(*conditions(scope, filter, schema.seals))
+        open_calls = sa.select(sa.func.count(sa.distinct(table.c.id))).where(table.c.part > 0, _open(), *matching)
         async with self._database.read() as connection:
-            total = (await connection.execute(rows)).scalar_one()
-            part_rows, part_calls = (await connection.execute(parts)).one()
-            ended_calls = (await connection.execute(both)).scalar_one() if part_rows else 0
-            known = await _known(connection, scope, also)
-        return int(total - part_rows + part_calls - ended_calls) + len(set(also)) - known
+            total = 0
+            for query in (final, sealed, open_calls):
+                total += int((await connection.execute(query)).scalar_one() or 0)
+            return total + await _in_spool(connection, scope, matching, set(also), set(ended))
 
     async def count_rows(self, scope: Scope, filter: CallFilter = ANY_CALL) -> int:
         """How many rows match: a call's parts count each."""
@@ -124,15 +129,34 @@ class CallReads:
             return set((await connection.execute(query)).scalars())
 
 
-async def _known(connection: AsyncConnection, scope: Scope, ids: Collection[bytes]) -> int:
+def _open() -> sa.ColumnElement[bool]:
+    """Of the parts of a call: no final one is in the ledger, nor was one pruned."""
+    table, sealed = schema.calls, schema.sealed_calls
+    final = table.alias("final")
+    ended = sa.select(sa.literal(1)).where(final.c.id == table.c.id, final.c.part == 0).exists()
+    return ~(ended | sa.select(sa.literal(1)).where(sealed.c.id == table.c.id).exists())
+
+
+async def _in_spool(
+    connection: AsyncConnection,
+    scope: Scope,
+    matching: list[sa.ColumnElement[bool]],
+    also: set[bytes],
+    ended: set[bytes],
+) -> int:
+    """What the spool adds to the calls that the ledger counts: new ones, less those that it knows better."""
     table = schema.calls
-    ordered, known = sorted(set(ids)), 0
+    ordered, added = sorted(also | ended), 0
     for start in range(0, len(ordered), _PARAMETERS):
-        chunk = ordered[start : start + _PARAMETERS]
-        query = sa.select(sa.func.count(sa.distinct(table.c.id)))
-        query = query.where(table.c.id.in_(chunk), within(scope, table.c.tenant))
-        known += (await connection.execute(query)).scalar_one()
-    return known
+        mine = [table.c.id.in_(ordered[start : start + _PARAMETERS]), within(scope, table.c.tenant)]
+        final = sa.select(table.c.id).where(*mine, table.c.part == 0)
+        parts = sa.select(table.c.id).where(*mine, table.c.part > 0, _open(), *matching).distinct()
+        shipped = set((await connection.execute(final)).scalars())
+        counted = set((await connection.execute(parts)).scalars())
+        for id in ordered[start : start + _PARAMETERS]:
+            if id not in shipped:  # by now: then the ledger counts it by what the ledger has
+                added += (id in also) - (id in counted)
+    return added
 
 
 def _cursor(text: str) -> sa.Tuple:

@@ -7,7 +7,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.storage.account_schema import event_identities, events
+from gateway.storage.account_schema import event_identities, event_seals, events
 from gateway.storage.account_values import UsageEvent
 from gateway.storage.changes import advance
 from gateway.storage.engine import Database
@@ -78,41 +78,58 @@ async def event_quantities(
     watermark: int | None = None,
 ) -> dict[str, int]:
     """The same within a transaction, of what was posted up to ``watermark`` (None: everything)."""
-    table = events
-    where = [
-        within(scope, table.c.tenant),
-        table.c.tenant == tenant,
-        table.c.at_us >= start_us,
-        table.c.at_us < end_us,
-    ]
-    if watermark is not None:
-        where.append(table.c.posting <= watermark)
     found: dict[str, int] = {}
     for meter, aggregate in aggregates.items():
-        query = _aggregate(aggregate, [*where, table.c.meter == meter])
-        row = (await connection.execute(query)).one_or_none()
-        if row is not None and row[1]:
-            found[meter] = int(row[0] or 0)
+        sums: list[tuple[int, ...]] = []
+        distinct: set[str] = set()
+        for table in (events, event_seals):
+            where = [
+                within(scope, table.c.tenant),
+                table.c.tenant == tenant,
+                table.c.at_us >= start_us,
+                table.c.at_us < end_us,
+                table.c.meter == meter,
+            ]
+            if watermark is not None:
+                where.append(table.c.posting <= watermark)
+            if aggregate == "unique":
+                values = sa.select(table.c.distinct).where(*where).distinct()
+                distinct.update((await connection.execute(values)).scalars())
+                continue
+            sums += [tuple(row) for row in await connection.execute(_aggregate(aggregate, table, where)) if row[-1]]
+        if distinct:
+            found[meter] = len(distinct)
+        elif sums:
+            found[meter] = _together(aggregate, sums)
     return found
 
 
-def _aggregate(aggregate: Aggregate, where: Sequence[sa.ColumnElement[bool]]) -> sa.Executable:
-    table = events
-    count = sa.func.count()
+def _aggregate(aggregate: Aggregate, table: sa.Table, where: Sequence[sa.ColumnElement[bool]]) -> sa.Executable:
+    """A figure of rows or of seals, and something that is true when there is any; of the latest its place."""
+    is_seal = table is event_seals
     match aggregate:
         case "latest":
             # Of one instant, the one posted last.
-            query = sa.select(table.c.value, sa.literal(1)).where(*where)
-            return query.order_by(table.c.at_us.desc(), table.c.posting.desc()).limit(1)
+            time, posting = (table.c.latest_us, table.c.latest_posting) if is_seal else (table.c.at_us, table.c.posting)
+            query = sa.select(time, posting, table.c.latest if is_seal else table.c.value, sa.literal(1))
+            return query.where(*where).order_by(time.desc(), posting.desc()).limit(1)
         case "sum":
-            quantity: sa.ColumnElement[int] = sa.func.sum(table.c.value)
+            figure: sa.ColumnElement[int] = sa.func.sum(table.c.sum if is_seal else table.c.value)
         case "count":
-            quantity = count
+            figure = sa.func.sum(table.c.events) if is_seal else sa.func.count()
         case "max":
-            quantity = sa.func.max(table.c.value)
+            figure = sa.func.max(table.c.max if is_seal else table.c.value)
         case "unique":
-            quantity = sa.func.count(sa.distinct(table.c.distinct))
-    return sa.select(quantity, count).where(*where)
+            raise AssertionError("different values are counted as a whole")
+    return sa.select(figure, sa.func.count()).where(*where)
+
+
+def _together(aggregate: Aggregate, parts: Sequence[tuple[int, ...]]) -> int:
+    """One figure of the rows' and the seals'."""
+    if aggregate == "latest":
+        return int(max(parts)[2])
+    figures = [int(part[0]) for part in parts]
+    return max(figures) if aggregate == "max" else sum(figures)
 
 
 async def _known(connection: AsyncConnection, hashes: Collection[bytes]) -> set[bytes]:

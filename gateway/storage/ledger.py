@@ -6,12 +6,13 @@ from gateway.storage.calls import CallReads
 from gateway.storage.engine import Database
 from gateway.storage.ports import UsageLedger
 from gateway.storage.posting import Posting
+from gateway.storage.pruning import Pruning
 from gateway.storage.quota_reads import QuotaReads
 from gateway.storage.reconciling import ReconcileReads
 from gateway.storage.usage import UsageReads
 
 
-class Ledger(Posting, UsageReads, CallReads, QuotaReads, ReconcileReads):
+class Ledger(Posting, UsageReads, CallReads, QuotaReads, ReconcileReads, Pruning):
     """All records, append-only, and what can be asked about them."""
 
     def __init__(self, database: Database) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.storage.postgres import PARTITION_LOCK
+from gateway.storage.postgres import PARTITION_LOCK, lock
 
 FIRST_YEAR, LAST_YEAR = 2020, 2099
 """Outside of these years an id's time is no time; within, no row is ever in the default partition."""
@@ -56,3 +58,25 @@ async def make_partitions(connection: asyncpg.Connection, months: set[int]) -> s
             bounds = f"FROM ({_bound(month)}) TO ({_bound(month + 1)})"
             await connection.execute(f"ALTER TABLE calls ATTACH PARTITION {name} FOR VALUES {bounds}")
     return months
+
+
+async def empty_months(connection: AsyncConnection, before_us: int) -> list[str]:
+    """Truncate the partitions of months before an instant that hold pages and no row; the tables stay, since whoever
+    posts takes a month's table for there once it was made. The caller holds the ledger's head."""
+    last = _month_of(before_us // (_DAY_MS * 1000))
+    if last is None:
+        return []
+    await lock(connection, PARTITION_LOCK)
+    query = sa.text(
+        "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
+        "WHERE inhparent = to_regclass('calls') AND child.relname ~ '^calls_[0-9]{4}_[0-9]{2}$' "
+        "AND pg_relation_size(child.oid) > 0 ORDER BY child.relname"
+    )
+    emptied = []
+    for (name,) in (await connection.execute(query)).all():
+        if name >= partition_name(last):
+            continue
+        if (await connection.execute(sa.text(f"SELECT 1 FROM {name} LIMIT 1"))).first() is None:  # noqa: S608
+            await connection.execute(sa.text(f"TRUNCATE {name}"))
+            emptied.append(name)
+    return emptied

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import product
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,15 +42,15 @@ class QuotaReads:
             end_us = await _rounded(connection, tenant, end_us)
             cut = slices(start_us, end_us, rollups=address is None)
             if cut.quarters:
-                table = schema.rollup_units
-                query = sa.select(sa.func.coalesce(sa.func.sum(table.c.quota_units), 0)).where(
-                    table.c.tenant == tenant, table.c.meter == meter, cut.quarters.holds(table.c.quarter_us)
+                sums = schema.rollup_units
+                query = sa.select(sa.func.coalesce(sa.func.sum(sums.c.quota_units), 0)).where(
+                    sums.c.tenant == tenant, sums.c.meter == meter, cut.quarters.holds(sums.c.quarter_us)
                 )
-                query = query.where(*_narrow(table, key, routes))
+                query = query.where(*_narrow(sums, key, routes))
                 total += int((await connection.execute(query)).scalar_one())
-            for span in cut.rows:
-                units = _quota_units()
-                grouped = sa.select(units, sa.func.count()).where(*_counted(tenant, span, key, routes, address))
+            for table, span in product(_tables(address), cut.rows):
+                units = _quota_units(table)
+                grouped = sa.select(units, sa.func.count()).where(*_counted(table, tenant, span, key, routes, address))
                 for text, count in await connection.execute(grouped.group_by(units)):
                     total += json.loads(text).get(meter, 0) * count
         return total
@@ -65,15 +66,20 @@ class QuotaReads:
         routes: Sequence[str] = (),
         address: bytes | None = None,
     ) -> list[tuple[int, int]]:
-        """``(Decision.at, units)`` of every counted row of a meter in ``[start_us, end_us)``, oldest first."""
+        """``(Decision.at, units)`` of every counted row of a meter in ``[start_us, end_us)``, oldest first.
+
+        Of pruned calls those of a quarter hour are one, at its start.
+        """
         platform_only(scope)
-        table = schema.calls
-        where = _counted(tenant, Span(start_us, end_us), key, routes, address)
-        decided = sa.func.coalesce(table.c.decided_us, table.c.at_us)
-        query = sa.select(decided, _quota_units()).where(*where).order_by(decided, table.c.posting)
+        found: list[tuple[int, int, int]] = []
         async with self._database.read() as connection:
-            rows = [(at_us, json.loads(text).get(meter, 0)) for at_us, text in await connection.execute(query)]
-        return [(at_us, units) for at_us, units in rows if units]
+            for table in _tables(address):
+                where = _counted(table, tenant, Span(start_us, end_us), key, routes, address)
+                decided = sa.func.coalesce(table.c.decided_us, table.c.at_us)
+                query = sa.select(decided, table.c.posting, _quota_units(table)).where(*where)
+                for at_us, posting, text in await connection.execute(query):
+                    found.append((at_us, posting, json.loads(text).get(meter, 0)))
+        return [(at_us, units) for at_us, _, units in sorted(found) if units]
 
     async def active_scopes(self, scope: Scope, since_us: int) -> list[tuple[str, str, str]]:
         """``(tenant, key, route)`` of everything counted since: what a rebuild of the counters goes through."""
@@ -87,17 +93,25 @@ class QuotaReads:
             return [(tenant, key, route) for tenant, key, route in await connection.execute(query.order_by(*columns))]
 
 
-def _quota_units() -> sa.ColumnElement[str]:
-    return sa.func.coalesce(schema.calls.c.quota_units, schema.calls.c.units)
+def _tables(address: bytes | None) -> tuple[sa.Table, ...]:
+    """Rows, and what is left of pruned ones: those know no addresses."""
+    return (schema.calls, schema.seals) if address is None else (schema.calls,)
+
+
+def _quota_units(table: sa.Table) -> sa.ColumnElement[str]:
+    return sa.func.coalesce(table.c.quota_units, table.c.units)
 
 
 async def _rounded(connection: AsyncConnection, tenant: str, end_us: int) -> int:
     """``slices.rounded`` for quota units, which are summed by ``Decision.at``; most rows have only one time."""
-    table = schema.calls
-    after_us = await rounded(connection, (table.c.tenant == tenant) & table.c.decided_us.is_(None), end_us)
+
+    def short(table: sa.FromClause) -> list[sa.ColumnElement[bool]]:
+        return [table.c.tenant == tenant, table.c.decided_us.is_(None)]
+
+    after_us = await rounded(connection, short, end_us)
     if after_us == end_us:
         return end_us
-    return await rounded(connection, table.c.tenant == tenant, end_us, table.c.decided_us)
+    return await rounded(connection, lambda table: [table.c.tenant == tenant], end_us, "decided_us")
 
 
 def _narrow(table: sa.Table, key: str | None, routes: Sequence[str]) -> list[sa.ColumnElement[bool]]:
@@ -110,9 +124,8 @@ def _narrow(table: sa.Table, key: str | None, routes: Sequence[str]) -> list[sa.
 
 
 def _counted(
-    tenant: str, span: Span, key: str | None, routes: Sequence[str], address: bytes | None
+    table: sa.Table, tenant: str, span: Span, key: str | None, routes: Sequence[str], address: bytes | None
 ) -> list[sa.ColumnElement[bool]]:
-    table = schema.calls
     mine, decided = table.c.tenant == tenant, table.c.decided_us
     # Two ranges of two indexes: calls of one part, and parts of long calls (SEMANTICS §5).
     within = sa.or_(sa.and_(mine, decided.is_(None), span.holds(table.c.at_us)), sa.and_(mine, span.holds(decided)))

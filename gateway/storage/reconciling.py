@@ -13,15 +13,12 @@ from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import platform_only, within
-from gateway.storage.usage import HUNDRED, QUARTER, ROWS, ZERO
+from gateway.storage.usage import QUARTER, ROWS, SEALS, ZERO, Source
 
 CELL_SUMS = ("calls", "billable", "request_bytes", "response_bytes")
 UNIT_SUMS = ("units", "quota_units")
 
 Sums = dict[tuple[Any, ...], list[int]]
-
-DECIDED = sa.func.coalesce(schema.calls.c.decided_us, schema.calls.c.at_us)
-DECIDED_QUARTER = DECIDED - DECIDED % QUARTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,9 @@ class ReconcileReads:
                 row.calls,
                 row.refusals,
                 row.quarantined,
-                *(int(figure or 0) for figure in (row.rows, row.distinct, row.highest)),
+                int(row.rows or 0) + row.sealed,
+                int(row.distinct or 0) + row.sealed,
+                int(row.highest or 0),
             )
             for row in found
         ]
@@ -133,23 +132,44 @@ def _coarsened(tenant: str, sums: Sums) -> Sums:
 
 
 async def _tenants(connection: AsyncConnection, scope: Scope) -> list[str]:
-    tables = (schema.calls, schema.rollups, schema.rollup_units, schema.rollup_sums, schema.rollup_unit_sums)
+    tables = (
+        schema.calls,
+        schema.seals,
+        schema.rollups,
+        schema.rollup_units,
+        schema.rollup_sums,
+        schema.rollup_unit_sums,
+    )
     every = sa.union(*(sa.select(table.c.tenant).where(within(scope, table.c.tenant)) for table in tables))
     return sorted((await connection.execute(every)).scalars())
 
 
 async def _sum_rows(connection: AsyncConnection, tenant: str) -> tuple[Sums, Sums]:
-    rows = schema.calls.c
-    final = rows.part == ZERO
-    groups = [ROWS.quarter, DECIDED_QUARTER, rows.key, rows.route, rows.status // HUNDRED]
-    kinds = [final, rows.billable, rows.counted, rows.units, rows.quota_units]
-    sums = [sa.func.count(), sa.func.sum(rows.request_bytes), sa.func.sum(rows.response_bytes)]
-    query = sa.select(*groups, *kinds, *sums).where(rows.tenant == tenant).group_by(*groups, *kinds)
     cells: Sums = {}
     units: Sums = {}
+    for source, calls_of in ((ROWS, sa.case((schema.calls.c.part == ZERO, 1), else_=0)), (SEALS, schema.seals.c.calls)):
+        await _add_rows(connection, tenant, source, calls_of, cells, units)
+    return cells, units
+
+
+async def _add_rows(
+    connection: AsyncConnection,
+    tenant: str,
+    source: Source,
+    calls_of: sa.ColumnElement[int],
+    cells: Sums,
+    units: Sums,
+) -> None:
+    """Add the rows of a table, or the seals that stand for some."""
+    rows = source.table.c
+    at_us = sa.func.coalesce(rows.decided_us, rows.at_us)
+    groups = [source.quarter, at_us - at_us % QUARTER, rows.key, rows.route, source.status_class]
+    kinds = [rows.billable, rows.counted, rows.units, rows.quota_units]
+    sums = [sa.func.sum(column) for column in (calls_of, rows.request_bytes, rows.response_bytes)]
+    query = sa.select(*groups, *kinds, sa.func.count(), *sums).where(rows.tenant == tenant).group_by(*groups, *kinds)
     found: Iterable[Any] = await connection.execute(query)
-    for quarter, decided, key, route, status, is_final, billable, counted, own, quota, count, received, sent in found:
-        calls = count if is_final else 0
+    for quarter, decided, key, route, status, billable, counted, own, quota, count, ended, received, sent in found:
+        calls = int(ended)
         cell, quota_cell = (quarter, key, route, status), (decided, key, route, status)
         _add(cells, cell, (calls, calls if billable else 0, int(received), int(sent)))
         if billable:
@@ -158,7 +178,6 @@ async def _sum_rows(connection: AsyncConnection, tenant: str) -> tuple[Sums, Sum
         if counted:
             for meter, amount in json.loads(own if quota is None else quota).items():
                 _add(units, (*quota_cell, meter), (0, amount * count))
-    return cells, units
 
 
 async def _stored(connection: AsyncConnection, table: sa.Table, figures: tuple[str, ...], tenant: str) -> Sums:

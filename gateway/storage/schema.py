@@ -142,6 +142,7 @@ cursors = sa.Table(
     sa.Column("calls", Count, nullable=False),
     sa.Column("refusals", Count, nullable=False),
     sa.Column("quarantined", Count, nullable=False),
+    sa.Column("sealed", Count, nullable=False, server_default="0"),
 )
 
 hosts = sa.Table(
@@ -214,6 +215,48 @@ sa.Index(
     calls.c.decided_us,
     sqlite_where=calls.c.decided_us.is_not(None),
     postgresql_where=calls.c.decided_us.is_not(None),
+)
+
+# What is left of pruned calls (SEMANTICS §28): one row for all calls of a quarter hour that are alike in what is asked
+# of them. It stands where the newest of them stood: ``posting`` is theirs, ``at_us`` and ``decided_us`` the quarter's
+# start (or the instant within it at which a billing period began), so that whoever adds up rows adds up seals too.
+# ``rows`` counts them, ``calls`` the final parts; ``ids`` is a SHA-256 over the ids and parts in order.
+seals = sa.Table(
+    "seals",
+    metadata,
+    sa.Column("posting", Serial, primary_key=True, autoincrement=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("at_us", Us, nullable=False),
+    sa.Column("decided_us", Us),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("billable", sa.Boolean, nullable=False),
+    sa.Column("counted", sa.Boolean, nullable=False),
+    sa.Column("rows", Count, nullable=False),
+    sa.Column("calls", Count, nullable=False),
+    sa.Column("request_bytes", Count, nullable=False),
+    sa.Column("response_bytes", Count, nullable=False),
+    sa.Column("units", sa.Text, nullable=False),
+    sa.Column("quota_units", sa.Text),
+    *(sa.Column(name, Count, nullable=False) for name in LATENCY_COLUMNS),
+    sa.Column("ids", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_us", Us, nullable=False),
+    sa.Index("seals_by_tenant", "tenant", "at_us"),
+    sa.Index("seals_by_time", "at_us"),
+)
+sa.Index(
+    "seals_decided",
+    seals.c.tenant,
+    seals.c.decided_us,
+    sqlite_where=seals.c.decided_us.is_not(None),
+    postgresql_where=seals.c.decided_us.is_not(None),
+)
+
+# Calls of several parts whose final one is sealed: their other parts are no calls of their own (SEMANTICS §5).
+sealed_calls = sa.Table(
+    "sealed_calls", metadata, sa.Column("id", sa.LargeBinary, primary_key=True), sqlite_with_rowid=False
 )
 
 # Quarter hours in UTC (SEMANTICS §27), clustered so that one tenant's period is one range.

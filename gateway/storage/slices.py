@@ -1,5 +1,6 @@
 """Cutting a period into whole quarter hours, which rollups answer, and ragged ends, which rows answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -29,19 +30,23 @@ class Slices:
     rows: tuple[Span, ...]
 
 
-async def rounded(
-    connection: AsyncConnection, where: sa.ColumnElement[bool], end_us: int, at_us: sa.ColumnElement[int] | None = None
-) -> int:
-    """The end of a period, moved up to the next quarter hour when no row lies between.
+Conditions = Callable[[sa.FromClause], list[sa.ColumnElement[bool]]]
+"""What is asked of rows, and of seals, which stand for rows: ``calls`` and ``seals`` have these columns in common."""
+
+
+async def rounded(connection: AsyncConnection, matching: Conditions, end_us: int, column: str = "at_us") -> int:
+    """The end of a period, moved up to the next quarter hour when no row lies between, and no seal.
 
     "Until now" is what pages ask: then the rollup of the quarter hour under way is exact too, and no row is read.
-    ``at_us`` is the column that the rollup goes by; a row's own time unless given.
+    ``column`` is the one that the rollup goes by.
     """
     after = -(-end_us // QUARTER_US) * QUARTER_US
-    time = schema.calls.c.at_us if at_us is None else at_us
-    beyond = sa.select(time).where(where, time >= end_us, time < after).limit(1)
-    if end_us == after or (await connection.execute(beyond)).first():
+    if end_us == after:
         return end_us
+    for table in (schema.calls, schema.seals):
+        beyond = Span(end_us, after).holds(table.c[column])
+        if (await connection.execute(sa.select(sa.literal(1)).where(*matching(table), beyond).limit(1))).first():
+            return end_us
     return after
 
 

@@ -78,11 +78,9 @@ DAY_CELLS, DAY_UNITS = _rollup(schema.rollup_sums, BY_DAY), _rollup(schema.rollu
 TENANT_CELLS, TENANT_UNITS = _rollup(schema.rollup_sums, BY_TENANT), _rollup(schema.rollup_unit_sums, BY_TENANT)
 TENANT_DAY_CELLS = _rollup(schema.rollup_sums, BY_TENANT_DAY)
 TENANT_DAY_UNITS = _rollup(schema.rollup_unit_sums, BY_TENANT_DAY)
-ROWS = Source(
-    schema.calls,
-    schema.calls.c.at_us,
-    schema.calls.c.status // HUNDRED,
-    schema.calls.c.at_us - schema.calls.c.at_us % QUARTER,
+ROWS, SEALS = (
+    Source(table, table.c.at_us, table.c.status // HUNDRED, table.c.at_us - table.c.at_us % QUARTER)
+    for table in (schema.calls, schema.seals)
 )
 
 
@@ -202,7 +200,7 @@ async def _sums(
 async def _cut(connection: AsyncConnection, scope: Scope, spans: Sequence[Span]) -> list[Slices]:
     """Each span cut; the newest may end now."""
     newest = max((span.end_us for span in spans), default=0)
-    rounded_us = await rounded(connection, within(scope, schema.calls.c.tenant), newest)
+    rounded_us = await rounded(connection, lambda table: [within(scope, table.c.tenant)], newest)
     return [slices(span.start_us, rounded_us if span.end_us == newest else span.end_us) for span in spans]
 
 
@@ -264,18 +262,17 @@ def _figures(numbers: Iterable[int]) -> UsageSum:
 async def _from_rows(
     connection: AsyncConnection, scope: Scope, query: UsageQuery, span: Span, by: Sequence[Column]
 ) -> AsyncIterator[tuple[tuple[str | int, ...], UsageSum]]:
-    rows = schema.calls.c
-    groups = ROWS.groups(by)
-    final, failed = rows.part == ZERO, ROWS.status_class == FIVE
-    kinds: list[AnyColumn] = [final, failed, rows.billable, rows.units]
-    sums = (sa.func.count(), sa.func.sum(rows.request_bytes), sa.func.sum(rows.response_bytes))
-    select = sa.select(*kinds, *sums, *groups).where(*ROWS.matching(scope, query, span)).group_by(*groups, *kinds)
-    found: Iterable[Any] = await connection.execute(select)
-    for is_final, is_error, billable, text, count, received, sent, *names in found:
-        calls = count if is_final else 0
-        units = {meter: n * count for meter, n in json.loads(text).items() if n} if billable else {}
-        charged, errors = calls if billable else 0, calls if is_error else 0
-        yield tuple(names), UsageSum("", 0, 0, calls, charged, errors, int(received), int(sent), units)
+    """The sums of single rows, and of the seals of those that were pruned."""
+    for source, calls_of in ((ROWS, sa.case((schema.calls.c.part == ZERO, 1), else_=0)), (SEALS, schema.seals.c.calls)):
+        rows, groups = source.table.c, source.groups(by)
+        kinds: list[AnyColumn] = [source.status_class == FIVE, rows.billable, rows.units]
+        sums = [sa.func.sum(column) for column in (calls_of, rows.request_bytes, rows.response_bytes)]
+        select = sa.select(*kinds, sa.func.count(), *sums, *groups).where(*source.matching(scope, query, span))
+        found: Iterable[Any] = await connection.execute(select.group_by(*groups, *kinds))
+        for failed, billable, text, count, calls, received, sent, *names in found:
+            units = {meter: n * count for meter, n in json.loads(text).items() if n} if billable else {}
+            figures = (int(calls), int(calls) if billable else 0, int(calls) if failed else 0, int(received), int(sent))
+            yield tuple(names), UsageSum("", 0, 0, *figures, units)
 
 
 def _merge(into: UsageSum, part: UsageSum) -> None:
@@ -345,10 +342,12 @@ def _latency_selects(
     for cells, _, pieces in _sources(query, cuts, by):
         yield _summed(cells, scope, query, pieces, cells.groups(by), [cells.table.c[n] for n in schema.LATENCY_COLUMNS])
     for span in cuts[0].rows:
-        where = [*ROWS.matching(scope, query, span), schema.calls.c.part == 0]
-        groups = ROWS.groups(by)
-        columns: list[AnyColumn] = [ZERO, *groups, *_row_buckets()]
-        yield sa.select(*columns).where(*where).group_by(*groups)
+        sealed = [sa.func.sum(schema.seals.c[name]) for name in schema.LATENCY_COLUMNS]
+        for source, buckets in ((ROWS, _row_buckets()), (SEALS, sealed)):
+            groups = source.groups(by)
+            where = source.matching(scope, query, span)
+            columns: list[AnyColumn] = [ZERO, *groups, *buckets]
+            yield sa.select(*columns).where(*where).group_by(*groups)
 
 
 def _span(query: UsageQuery) -> Span:
@@ -356,7 +355,7 @@ def _span(query: UsageQuery) -> Span:
 
 
 def _row_buckets() -> list[sa.ColumnElement[int]]:
-    duration = schema.calls.c.duration_us
+    duration = sa.case((schema.calls.c.part == ZERO, schema.calls.c.duration_us), else_=-2)  # a part is no call
     bounds = (-1, *LATENCY_BOUNDS_US)
     columns = [
         sa.func.sum(sa.case((sa.and_(duration > low, duration <= high), 1), else_=0))

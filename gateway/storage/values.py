@@ -198,3 +198,12 @@ class HostMark:
     host: str
     complete_until_us: int
     reported_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRange:
+    """A stretch ``[start_us, end_us)`` of whose calls only sums are left, and how many rows they were."""
+
+    start_us: int
+    end_us: int
+    rows: int

@@ -171,7 +171,7 @@ def test_reconcile_finds_what_was_tampered_with(gateway: Gateway, monkeypatch: p
         "UPDATE rollup_units SET quota_units = 0": 2,
         "UPDATE rollup_units SET quota_units = 2": 0,
         # The frame, and every sum of its cell: of the quarter hour, of the day, and of the tenant.
-        "DELETE FROM calls WHERE posting = 1": 1 + 3 * (1 + 1 + 100 + 1000 + 1 + 1),
+        "DELETE FROM calls WHERE posting = 1": 1 + 4 * (1 + 1 + 100 + 1000 + 1 + 1),
     }
     for statement, difference in tampered.items():
         with sqlite3.connect(gateway.folder / "data" / "gateway.db") as connection:
