@@ -31,8 +31,8 @@ async def count(reading: Reading, tenant: str, since: str) -> int:
     return await reading.store.ledger.count_calls(Scope(tenant), CallFilter(since_us=since_us), also, ended)
 
 
-async def newest(reading: Reading, tenant: str, since: str, limit: int) -> tuple[list[CallRow], int]:
-    """The newest rows of the ledger, and how many records wait in the spool."""
+async def newest(reading: Reading, tenant: str, since: str, limit: int) -> tuple[list[CallRow], int, int]:
+    """The newest rows of the ledger, how many records wait in the spool, and how many rows were pruned."""
     await reading.tenant(tenant)
     filter = CallFilter(since_us=parse_since(since, reading.now_us))
     rows: list[CallRow] = []
@@ -43,7 +43,8 @@ async def newest(reading: Reading, tenant: str, since: str, limit: int) -> tuple
         after = page.next
         if after is None:
             break
-    return rows, len([record async for record in _waiting(reading, tenant)])
+    pruned = sum(stretch.rows for stretch in await reading.store.ledger.sealed(Scope(tenant), filter))
+    return rows, len([record async for record in _waiting(reading, tenant)]), pruned
 
 
 async def _waiting(reading: Reading, tenant: str) -> AsyncIterator[CallRecord]:

@@ -30,12 +30,14 @@ def calls(
     if count:
         print(read(config, lambda reading: call_reading.count(reading, tenant, since)), flush=True)
         return
-    rows, waiting = read(config, lambda reading: call_reading.newest(reading, tenant, since, limit))
+    rows, waiting, pruned = read(config, lambda reading: call_reading.newest(reading, tenant, since, limit))
     if as_json:
         print_json([call_reading.call_json(row) for row in rows])
     else:
         print_table(call_reading.COLUMNS, call_reading.cells(rows), right=call_reading.NUMBERS)
     if waiting:
         say(f"{waiting} more calls wait in the spool and are not listed yet")
-    elif not rows:
+    if pruned and len(rows) < limit:
+        say(f"{pruned} older calls are pruned: --count and `gateway usage` know them")
+    elif not rows and not waiting:
         say("no calls")

@@ -60,6 +60,9 @@ async def export_calls(reading: Reading, tenant: str, since: str, until: str, fo
             if after is None:
                 break
     file.flush()
+    for stretch in await ledger.sealed(scope, wanted):
+        when = f"from {rfc3339(stretch.start_us)} to {rfc3339(stretch.end_us)}"
+        say(f"pruned, not in the export: {stretch.rows} rows {when}")
     return written
 
 

@@ -22,6 +22,7 @@ COMMANDS = (
     "reconcile",
     "export",
     "prune",
+    "erase",
 )
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from gateway.storage.calls import CallReads
 from gateway.storage.engine import Database
+from gateway.storage.erasing import Erasing
 from gateway.storage.ports import UsageLedger
 from gateway.storage.posting import Posting
 from gateway.storage.pruning import Pruning
@@ -12,7 +13,7 @@ from gateway.storage.reconciling import ReconcileReads
 from gateway.storage.usage import UsageReads
 
 
-class Ledger(Posting, UsageReads, CallReads, QuotaReads, ReconcileReads, Pruning):
+class Ledger(Posting, UsageReads, CallReads, QuotaReads, ReconcileReads, Pruning, Erasing):
     """All records, append-only, and what can be asked about them."""
 
     def __init__(self, database: Database) -> None:
