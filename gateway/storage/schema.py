@@ -5,7 +5,7 @@ Times are microseconds (``_us``), ids of calls and hashes are raw bytes, units a
 
 import sqlalchemy as sa
 
-REVISION = "0011"
+REVISION = "0012"
 """The schema this code reads and writes: the newest file in ``migrations/versions``."""
 
 metadata = sa.MetaData()
