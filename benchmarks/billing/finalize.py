@@ -59,7 +59,7 @@ async def main(count: int, folder: Path) -> None:
     made = len((await desk.run()).final)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     print(f"{count} begun, {made} first invoices in {seconds:.1f} s: {made / seconds:.0f} a second")
-    print(f"{cpu / made * 1e3:.2f} ms of CPU for each of these")
+    print(f"{cpu / made * 1e3:.2f} ms of CPU for each of these: {made / cpu:.0f} a second of CPU")
     for first in range(0, count, 1000):
         await store.ledger.post("bench", [frame(n) for n in range(first, min(count, first + 1000))])
     clock.now_us = to_us(datetime(2025, 2, 2, tzinfo=UTC))
@@ -67,7 +67,7 @@ async def main(count: int, folder: Path) -> None:
     made = len((await desk.run()).final)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     print(f"{made} cycles closed, rated and final in {seconds:.1f} s: {made / seconds:.0f} a second")
-    print(f"{cpu / made * 1e3:.2f} ms of CPU for each of these")
+    print(f"{cpu / made * 1e3:.2f} ms of CPU for each of these: {made / cpu:.0f} a second of CPU")
     await store.close()
 
 
