@@ -101,13 +101,23 @@ async def cycle_items(books: Books, account: Account, period: Period, watermark:
 
 async def foresee(books: Books, accounts: Iterable[Account], now_us: int, context: Context) -> None:
     """Count in a few queries what the cycles that are over will ask for one by one."""
-    wanted = defaultdict[Span, list[str]](list)
+    wanted, looks = defaultdict[Span, list[str]](list), list[tuple[str, Span, int]]()
     for account in accounts:
         with suppress(LookupError, ValueError):  # what is wrong with it is told when it is its turn
-            for span in _due_spans(account, now_us):
+            for span in (spans := _due_spans(account, now_us)):
                 wanted[span].append(account.row.tenant)
+            if spans and account.watermark is not None:
+                before_us = spans[0].start_us
+                looks.append((account.row.tenant, _late_span(account, before_us), account.watermark))
     if wanted:
         await books.foresee(wanted, await books.watermark(), context.settings.event_meters())
+    if looks:
+        whole = Span(min(span.start_us for _, span, _ in looks), max(span.end_us for _, span, _ in looks))
+        await books.foresee_late([tenant for tenant, _, _ in looks], whole, min(after for _, _, after in looks))
+
+
+def _late_span(account: Account, before_us: int) -> Span:
+    return Span(max(account.begins_us, before_us - LATE_US), before_us)
 
 
 def _due_spans(account: Account, now_us: int) -> list[Span]:
@@ -157,7 +167,7 @@ async def correction_items(books: Books, account: Account, before_us: int, water
     last = account.watermark
     if last is None or last >= watermark:
         return []
-    span = Span(max(account.begins_us, before_us - LATE_US), before_us)
+    span = _late_span(account, before_us)
     late_us = await books.late_since(account.row.tenant, span, last) if span.start_us < span.end_us else None
     if late_us is None:
         return []

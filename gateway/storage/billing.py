@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.storage import billing_schema as schema
 from gateway.storage.audit import insert_audit
 from gateway.storage.billing_rows import PARAMETERS, BillingRows
-from gateway.storage.billing_usage import late_since, tenants_with_events, units_listed, units_until, with_events
+from gateway.storage.billing_usage import (
+    late_since,
+    tenants_late,
+    tenants_with_events,
+    units_listed,
+    units_until,
+    with_events,
+)
 from gateway.storage.billing_values import PlanVersionRow, SubscriptionRow
 from gateway.storage.changes import append_changes
 from gateway.storage.engine import Database
@@ -32,6 +39,9 @@ class Books(BillingRows):
         self._head: int | None = None
         self._foreseen: dict[tuple[str, Span, int], dict[str, int]] = {}
         self._eventless: set[tuple[str, Span]] = set()
+        self._punctual: set[str] = set()
+        self._looked: Span | None = None
+        self._looked_after = 0
 
     async def versions(self, *where: sa.ColumnElement[bool]) -> list[PlanVersionRow]:
         """Versions of the catalog, oldest first. Prices are no secret of a tenant's."""
@@ -117,7 +127,19 @@ class Books(BillingRows):
 
     async def late_since(self, tenant: str, span: Span, watermark: int) -> int | None:
         """The oldest record in ``span`` posted after ``watermark``."""
+        if tenant in self._punctual and self._looked is not None and watermark >= self._looked_after:
+            looked = self._looked
+            if looked.start_us <= span.start_us and span.end_us <= looked.end_us:
+                return None
         return await late_since(self.connection, self._scope, tenant, span, watermark)
+
+    async def foresee_late(self, owners: Sequence[str], span: Span, watermark: int) -> None:
+        """Find out in two queries which tenants have nothing in ``span`` that was posted after ``watermark``."""
+        late: set[str] = set()
+        for first in range(0, len(owners), PARAMETERS):
+            some = owners[first : first + PARAMETERS]
+            late |= await tenants_late(self.connection, self._scope, some, span, watermark)
+        self._punctual, self._looked, self._looked_after = set(owners) - late, span, watermark
 
     async def audit(self, entries: Iterable[AuditEntry]) -> None:
         """Tell who did what, in the same transaction."""

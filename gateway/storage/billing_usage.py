@@ -117,6 +117,18 @@ async def late_since(connection: AsyncConnection, scope: Scope, tenant: str, spa
     return oldest
 
 
+async def tenants_late(
+    connection: AsyncConnection, scope: Scope, owners: Sequence[str], span: Span, watermark: int
+) -> set[str]:
+    """Which of the tenants have a record or event in ``span`` that was posted after ``watermark``."""
+    found: set[str] = set()
+    for table in (schema.calls.c, events.c):
+        where = (table.tenant.in_(owners), span.holds(table.at_us), table.posting > watermark)
+        query = sa.select(table.tenant).where(within(scope, table.tenant), *where).distinct()
+        found |= set((await connection.execute(query)).scalars())
+    return found
+
+
 async def _add(
     connection: AsyncConnection,
     scope: Scope,
