@@ -118,4 +118,4 @@ def test_exactly_the_limit_passes(
             f"proof: {store}, {workers} workers, limit {limit:,}: {count} rounds, {done:,} calls, "
             f"over-admission {over}, under-admission {under}"
         )
-    wait_until(lambda: gateway.command("reconcile").returncode == 0, "a difference of zero", 60)
+    wait_until(lambda: gateway.command("reconcile").returncode == 0, "a difference of zero", 120)
