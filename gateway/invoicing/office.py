@@ -44,12 +44,16 @@ class Office:
         self.snapshot = snapshot
         self.clock = clock
         self.fault = fault
+        self._settings: tuple[Snapshot, BillingSettings] | None = None  # of the snapshot that it was read from
         by_hand = ManualPayments(lambda: BillingSettings.of(snapshot()).seller)
         self.providers: dict[str, PaymentProvider] = {one.name: one for one in (by_hand, *providers)}
 
     async def context(self, now_us: int | None = None) -> Context:
         """The configuration's terms and the catalog, which learns new prices here."""
-        settings = BillingSettings.of(self.snapshot())
+        snapshot = self.snapshot()
+        if self._settings is None or self._settings[0] is not snapshot:
+            self._settings = snapshot, BillingSettings.of(snapshot)
+        settings = self._settings[1]
         return Context(await publish(self.billing, settings, now_us or self.clock.now()), settings)
 
     async def write(self, outcomes: Sequence[Outcome], context: Context) -> None:

@@ -45,6 +45,7 @@ class BillingSettings:
     fonts: tuple[Path, ...]
     _terms: dict[str, TenantTerms] = field(default_factory=dict, compare=False)
     _rules: dict[str, TaxRules] = field(default_factory=dict, compare=False)
+    _entries: list[tuple[str, str]] = field(default_factory=list, compare=False)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "BillingSettings":
@@ -73,12 +74,13 @@ class BillingSettings:
 
     def entries(self) -> list[tuple[str, str]]:
         """All entries of the catalog: plan and tenant (empty: the plan as everybody has it)."""
-        entries = [(plan, "") for plan in self.plans()]
-        for tenant in _map(self.source, "tenants"):
-            plan = str(self._tenant(tenant).get("plan"))
-            if self.key(plan, tenant) != plan:
-                entries.append((plan, tenant))
-        return entries
+        if not self._entries:
+            self._entries.extend((plan, "") for plan in self.plans())
+            for tenant in _map(self.source, "tenants"):
+                plan = str(self._tenant(tenant).get("plan"))
+                if self.key(plan, tenant) != plan:
+                    self._entries.append((plan, tenant))
+        return self._entries
 
     def plan(self, plan: str, tenant: str = "") -> Plan:
         """A plan's newest prices, with the tenant's own; raises ``KeyError`` for an unknown plan."""

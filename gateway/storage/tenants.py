@@ -42,13 +42,27 @@ class Tenants:
         return tenant_of(row) if row else None
 
     async def list(
-        self, scope: Scope, limit: int = 50, after: str | None = None, *, status: str = "", plan: str = ""
+        self,
+        scope: Scope,
+        limit: int = 50,
+        after: str | None = None,
+        *,
+        status: str = "",
+        plan: str = "",
+        search: str = "",
     ) -> Page[Tenant]:
-        """Tenants by id, closed ones too, unless of one status or on one plan."""
+        """Tenants by id, closed ones too, unless of one status or on one plan.
+
+        ``search``: those with this text in their id or name, in any case.
+        """
         table = schema.tenants
         where = [within(scope, table.c.id)]
         where += [table.c.status == status] if status else []
         where += [table.c.plan == plan] if plan else []
+        if search:
+            text = search.lower()
+            found_by = [sa.func.lower(column).contains(text, autoescape=True) for column in (table.c.id, table.c.name)]
+            where.append(sa.or_(*found_by))
         query = sa.select(table).where(*where).order_by(table.c.id).limit(limit + 1)
         if after is not None:
             query = query.where(table.c.id > after)

@@ -22,7 +22,7 @@ from gateway.ui.money_contexts import CompareLine, PlanLine, PlanList, PlanPage
 from gateway.ui.price_words import price_words
 from gateway.ui.rendering import render
 
-PAGE = 20
+PAGE = 10
 MONTHS = 3
 MAX_NAME = 128
 
@@ -57,7 +57,7 @@ async def plan(request: web.Request, visit: Visit) -> web.StreamResponse:
     page = PlanPage(
         line=plan_line(snapshot, found, counts.get(name, 0)),
         version=snapshot.plans[name].version if name in snapshot.plans else "",
-        managed=services.managed_by(("plans", name)),
+        managed="" if name in snapshot.stored_plans else services.managed_by(("plans", name)),
         rows=tuple(_line(row) for row in rows[:PAGE]),
         next=rows[PAGE - 1].tenant if len(rows) > PAGE else "",
         first=not after,

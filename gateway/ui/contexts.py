@@ -215,6 +215,7 @@ class TenantList:
     rows: tuple[TenantLine, ...]
     next: str
     first: bool
+    search: str = ""
 
 
 @dataclass(frozen=True, slots=True)

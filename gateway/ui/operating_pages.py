@@ -1,6 +1,7 @@
 """What the operator looks after: the audit log, the effective configuration, messages, and whether all sums agree."""
 
 import asyncio
+from itertools import islice
 
 import yaml
 from aiohttp import web
@@ -61,14 +62,11 @@ async def configuration(request: web.Request, visit: Visit) -> web.StreamRespons
     grouped = {name: value for name, value in snapshot.source.items() if name not in single}
     for name, value in {"general": single, **grouped}.items():
         count = len(value) if isinstance(value, dict | list) else 0
-        shown = _without_secrets(() if value is single else (name,), value)
-        if isinstance(shown, dict) and count > SHOWN:
-            shown = dict(list(shown.items())[:SHOWN])
+        first = dict(islice(value.items(), SHOWN)) if isinstance(value, dict) and value is not single else value
+        shown = _without_secrets(() if value is single else (name,), first)
         text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100)
         cut = len(text) > MAX_TEXT
-        sections.append(
-            ConfigSection(name, text[:MAX_TEXT], max(count - SHOWN, 0) if isinstance(shown, dict) else 0, cut)
-        )
+        sections.append(ConfigSection(name, text[:MAX_TEXT], max(count - SHOWN, 0) if first is not value else 0, cut))
     page = ConfigView(tuple(sections), str(snapshot.folder), snapshot.version)
     return render(request, visit, "admin/config.html", page, "Configuration")
 

@@ -32,14 +32,14 @@ class PlatformReader:
         """The last 24 hours and the month so far."""
         return await self._overview.get()
 
-    async def tenants(self, after: str) -> TenantList:
+    async def tenants(self, after: str, search: str = "") -> TenantList:
         """One page of tenants, by id, each with the calls of its month."""
-        page = await self._services.store.tenants.list(PLATFORM, PAGE, after or None)
+        page = await self._services.store.tenants.list(PLATFORM, PAGE, after or None, search=search)
         month = (await self._usage.get()).month
         calls = [month[tenant.id].calls if tenant.id in month else 0 for tenant in page.rows]
         largest = max(calls, default=0) or 1
         rows = tuple(TenantLine(t, n, n * 1000 // largest) for t, n in zip(page.rows, calls, strict=True))
-        return TenantList(rows, page.next or "", not after)
+        return TenantList(rows, page.next or "", not after, search)
 
     async def on_plans(self) -> dict[str, int]:
         """How many tenants are on each plan."""

@@ -1,0 +1,98 @@
+"""How long each page takes, at the server: ``python benchmarks/pages/pages.py TENANT ADMIN_LINK PORTAL_LINK``.
+
+The links are those of the card of ``gateway demo --scale 10000``; each logs in once. 200 requests a page, one after the
+other, on one connection. Prints p50, p95 and size a page, with the processor's time of the control process, which other
+work on the machine does not lengthen; the last line says whether every p95 is below 100 ms.
+"""
+
+import http.client
+import os
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+REQUESTS = int(os.environ.get("REQUESTS", "200"))
+BUDGET_MS = 100.0
+ADMIN = (
+    "/admin", "/admin?fragment=live", "/admin/tenants", "/admin/tenants?search=customer-09", "/admin/tenants/{id}",
+    "/admin/tenants/{id}/usage", "/admin/tenants/{id}/calls", "/admin/tenants/{id}/keys", "/admin/tenants/{id}/plan",
+    "/admin/tenants/{id}/invoices", "/admin/tenants/{id}/team", "/admin/tenants/{id}/settings",
+    "/admin/tenants/{id}/audit", "/admin/calls", "/admin/plans", "/admin/plans/pro", "/admin/invoices",
+    "/admin/routes", "/admin/config", "/admin/people", "/admin/audit", "/admin/outbox", "/admin/reconcile",
+    "/admin/new-tenant", "/account", "/account/access",
+)  # fmt: skip
+PORTAL = (
+    "/portal", "/portal?fragment=live", "/portal/usage", "/portal/calls", "/portal/keys", "/portal/try", "/portal/plan",
+    "/portal/plan?plan=pro", "/portal/invoices", "/portal/team", "/portal/settings", "/portal/audit",
+)  # fmt: skip
+
+
+def control_pid(port: int) -> int | None:
+    """The control process that holds the listening socket of a port (Linux)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            held = {os.readlink(file) for file in (folder / "fd").iterdir()} & sockets
+            if held and b"gateway.runtime.control" in (folder / "cmdline").read_bytes():
+                return int(folder.name)
+        except OSError:
+            continue
+    return None
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor's time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def log_in(host: str, link: str) -> str:
+    """The session's cookie."""
+    connection = http.client.HTTPConnection(host)
+    parts = urlsplit(link)
+    connection.request("GET", f"{parts.path}?{parts.query}")
+    cookie = connection.getresponse().getheader("Set-Cookie")
+    if cookie is None:
+        sys.exit(f"the link was used already: {link}")
+    return cookie.partition(";")[0]
+
+
+def measure(host: str, cookie: str, path: str, pid: int | None) -> tuple[float, float, float, int]:
+    """p50, p95 and the processor's time in milliseconds, and the size in bytes."""
+    connection = http.client.HTTPConnection(host, timeout=60)
+    took, body = [], b""
+    for number in range(REQUESTS + 1):
+        if number == 1 and pid is not None:
+            began = cpu_seconds(pid)
+        start = time.perf_counter()
+        connection.request("GET", path, headers={"Cookie": cookie})
+        answer = connection.getresponse()
+        body = answer.read()
+        took.append((time.perf_counter() - start) * 1000)
+        if answer.status != 200:
+            sys.exit(f"{path}: {answer.status}")
+    worked = (cpu_seconds(pid) - began) * 1000 / REQUESTS if pid is not None else 0.0
+    took = sorted(took[1:])  # the first compiles the template
+    return took[REQUESTS // 2], took[REQUESTS * 95 // 100], worked, len(body)
+
+
+def main() -> None:
+    """Measure them all."""
+    tenant, admin_link, portal_link = sys.argv[1:4]
+    host = urlsplit(admin_link).netloc
+    pid = int(sys.argv[4]) if len(sys.argv) > 4 else control_pid(int(host.rpartition(":")[2]))
+    print(f"{'page':<44}{'p50 ms':>9}{'p95 ms':>9}{'cpu ms':>9}{'bytes':>9}   load {os.getloadavg()[0]:.1f}")
+    slow = []
+    for link, paths in ((admin_link, ADMIN), (portal_link, PORTAL)):
+        cookie = log_in(host, link)
+        for path in paths:
+            p50, p95, worked, size = measure(host, cookie, path.replace("{id}", tenant), pid)
+            slow += [path] if p95 >= BUDGET_MS or size >= 100_000 else []
+            print(f"{path:<44}{p50:>9.1f}{p95:>9.1f}{worked:>9.1f}{size:>9}", flush=True)
+    print(f"proof: {len(ADMIN) + len(PORTAL)} pages, {len(slow)} of them at or above 100 ms or 100 KB {' '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main()
