@@ -1,6 +1,6 @@
 """Chromium before the pages: one browser a test, contexts of any width and scheme."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -48,8 +48,12 @@ async def _fill(world: World, tenant: str) -> None:
 
 
 @pytest.fixture
-async def full_world(world: World) -> World:
-    """The same with calls of thirty days, and limits that are calm, near, full, and named with 60 characters."""
+def fill_world() -> Callable[[World], Awaitable[None]]:
+    """Calls of thirty days, and limits that are calm, near, full, and named with 60 characters."""
+    return _fill_world
+
+
+async def _fill_world(world: World) -> None:
     for tenant in TENANTS:
         await _fill(world, tenant.id)
     now = world.clock.now()
@@ -59,4 +63,3 @@ async def full_world(world: World) -> World:
         LimitUse("n" * 60, "tokens" * 5, 10**12, 10**12, "per day", now + HOUR_US, "soft", "tenant", now - DAY_US),
         LimitUse("parallel", "calls", 3, 20, "at once", None, "shadow", "tenant"),
     ]
-    return world
