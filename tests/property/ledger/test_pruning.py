@@ -126,7 +126,8 @@ def twins(rng: random.Random) -> list[CallRecord]:
     return found
 
 
-@settings(max_examples=100 if os.environ.get("PROVE") else 3, deadline=None)
+@pytest.mark.timeout(1800)
+@settings(max_examples=40 if os.environ.get("PROVE") else 3, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_pruning_changes_no_answer(fresh_store, seed: int) -> None:  # type: ignore[no-untyped-def]
     async def run() -> None:
