@@ -127,6 +127,7 @@ def test_check_compares_with_what_runs(terminal: Terminal, tmp_path: Path) -> No
     assert json.loads(result.stdout) == {
         "valid": True,
         "faults": [],
+        "moves": [],
         "changes": ["server: workers 1 -> 2", "plans.free.limits.calls: max 10 -> 20"],
         "restart": ["server.workers"],
         "warnings": [],

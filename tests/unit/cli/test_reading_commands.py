@@ -113,9 +113,10 @@ def test_parts_in_spool_and_ledger_are_one_call(gateway: Gateway, counted: Count
 
 
 def test_since(gateway: Gateway, counted: Counted) -> None:
-    gateway.append(call(NOW - 10 * MINUTE_US), call(NOW - MINUTE_US))
+    now = SystemClock().now()
+    gateway.append(call(now - 10 * MINUTE_US), call(now - MINUTE_US))
     gateway.ship()
-    gateway.append(call(NOW - 9 * MINUTE_US), call(NOW - MINUTE_US))
+    gateway.append(call(now - 9 * MINUTE_US), call(now - MINUTE_US))
     assert counted("--since", "5m") == 2
     assert counted("--since", "2020-01-01") == 4
     assert counted("--since", "2020-01-01T00:00:00Z") == 4
