@@ -207,6 +207,14 @@ class MmapCounterStore:
             if offset is not None:
                 put_entry(self._map, self._table, offset, used)
 
+    def drop(self, counters: Sequence[Counter]) -> None:
+        """Take counters away: no limit counts in them any more. One that is wanted again is made anew, and seeded."""
+        for counter in counters:
+            with self._locked():
+                offset = self._offset(counter)
+                if offset is not None:
+                    self._table.take_away(self._table.region_for(counter.algorithm), offset)
+
     def dump(self) -> Iterator[Entry]:
         """Every counter of the host, for reconciliation; read without the lock, so they may be of nearby instants."""
         for region, offset in self._table.offsets():

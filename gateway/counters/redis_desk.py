@@ -165,6 +165,12 @@ class RedisDesk:
         prepared = self._prepared(Reservation((CounterRequest(counter, 0),), b""))
         self._script(prepared.keys, b"G", bytes(16), prepared.counters, form.ROW.pack(start_us, used), b"put")
 
+    def drop(self, counters: Sequence[Counter]) -> None:
+        """Take counters away: no limit counts in them any more. One that is wanted again is made anew, and seeded."""
+        for counter in counters:
+            tenant = _tenant_of_counter(counter)
+            self._ask("delete", form.key_prefix(tenant, self.epoch(tenant)) + b"c:" + counter.key)
+
     # ── reconciliation ───────────────────────────────────────────────────────────────────────────────────────────
 
     def entries(self, counters: Sequence[Counter]) -> Iterator[Entry]:

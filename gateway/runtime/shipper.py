@@ -16,6 +16,7 @@ from gateway.errors import StoreUnavailable
 from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
 from gateway.runtime.counter_room import CounterRoom
+from gateway.runtime.left_limits import LeftLimits
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
@@ -69,6 +70,7 @@ class ShipperProcess:
         shipper = self._make_shipper(store)
         seeder = self._make_seeder(store, shipper)
         reported = ReportedUse(self._counters, store, self._feed, self._clock)
+        left = LeftLimits(self._counters, self._feed, self._clock)
         tasks = [
             asyncio.create_task(every(RECOVER_INTERVAL, self._recover_again), name="recovery"),
             asyncio.create_task(every(PUBLISH_INTERVAL, lambda: self._publish(shipper)), name="publishing"),
@@ -79,6 +81,7 @@ class ShipperProcess:
                 asyncio.create_task(every(0, lambda: self._keep(store, keeper)), name="state"),
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(reported)), name="reported use"),
+                asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(left)), name="left limits"),
                 asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
             ]
             await shipper.run(stop)
@@ -132,7 +135,7 @@ class ShipperProcess:
             return RedisSeeder(self._counters, store, self._feed, self._clock, notes, shipper.caught_up)
         return Seeder(self._counters, store, self._feed, self._clock, shipper.caught_up)
 
-    async def _seed(self, seeder: AnySeeder | ReportedUse) -> None:
+    async def _seed(self, seeder: AnySeeder | ReportedUse | LeftLimits) -> None:
         try:
             await seeder.turn()
         except StoreUnavailable as error:

@@ -159,6 +159,18 @@ class StateFeed:
         self._take(built)
         return self.state
 
+    def before(self) -> LiveState | None:
+        """The state under the configuration before the present one; None where it is not kept, or not understood."""
+        try:
+            state = _read_state(self._data_dir, self._number) if self._number else None
+            snapshot = _compiled(_read_config(self._data_dir, self._config - 1), self._config - 1)
+        except GatewayError:
+            return None
+        if snapshot is None or state is None:
+            return None
+        plans = read_plans(self._data_dir, self._plans) if self._plans else {}
+        return LiveState(with_plans(snapshot, plans), state.sequence, state.tenants, state.keys)
+
     def poll(self) -> bool:
         """Take over what is new; True when something was. Costs two word reads when nothing is."""
         view = self._view
@@ -331,7 +343,10 @@ def published_snapshot(data_dir: Path) -> Snapshot | None:
         version = words.view[CONFIG_VERSION]
     finally:
         words.close()
-    content = _read_config(data_dir, version)
+    return _compiled(_read_config(data_dir, version), version)
+
+
+def _compiled(content: dict[str, object], version: int) -> Snapshot | None:
     document, folder = content.get("document"), content.get("folder")
     if not isinstance(document, dict) or not isinstance(folder, str):
         return None

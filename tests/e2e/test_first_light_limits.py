@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from support.process import KEY, GatewayProcess, configuration
+from support.services import wait_until
 from support.upstream import RecordingUpstream
 
 CLIENTS, CALLS_EACH, LIMIT = 64, 3, 50
@@ -69,3 +70,40 @@ def test_a_changed_limit_applies_to_the_next_call(upstream: RecordingUpstream, g
         time.sleep(0.02)
     # What was used before the change stays used: two more pass, not three (SEMANTICS 16).
     assert statuses.count(200) == 2
+
+
+def test_a_limit_that_comes_back_has_the_calls_it_missed(
+    upstream: RecordingUpstream, gateway_process: StartGateway
+) -> None:
+    not_over_midnight()
+    limits = [DAILY | {"max": 9}]
+    gateway = gateway_process(configuration(upstream.url, limits=limits))
+
+    def answer() -> httpx.Response:
+        return httpx.get(f"{gateway.url}/x", headers={"X-API-Key": KEY})
+
+    def has_limits(limits: list[dict[str, object]]) -> None:
+        gateway.document["plans"]["basic"]["limits"] = limits
+        gateway.write()
+        wait_until(lambda: ("RateLimit" in answer().headers) == bool(limits), "the new limits", 30)
+
+    assert [answer().status_code for _ in range(3)] == [200] * 3
+    has_limits([])  # at least one call passes without the limit
+    wait_until(lambda: "limits that are gone" in gateway.log, "the counters to be taken away", 30)
+    has_limits(limits)
+    wait_until(lambda: gateway.command("reconcile").returncode == 0, "counters = ledger", 60)
+    while answer().status_code == 200:
+        pass
+    assert len(upstream.received) == 9
+
+    has_limits([])  # and while the gateway is stopped
+    gateway.stop()
+    gateway.start()
+    wait_until(lambda: gateway.log.count("limits that are gone") == 2, "the counters to be taken away", 30)
+    passed = len(upstream.received)
+    assert answer().status_code == 200
+    has_limits([DAILY | {"max": passed + 4}])
+    wait_until(lambda: gateway.command("reconcile").returncode == 0, "counters = ledger", 60)
+    while answer().status_code == 200:
+        pass
+    assert len(upstream.received) == passed + 4

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.clock import MINUTE_US, SECOND_US
+from gateway.counters.seeding import Notes
 from gateway.quotas.answer import refusal_code, retry_after, violated_policies
 from gateway.quotas.counter import DecisionFlag
 
@@ -116,6 +117,21 @@ def test_a_new_maximum_applies_to_the_next_call_and_keeps_what_was_used(take, li
     before, after = bind_to([limit_of("calendar", 2)]), bind_to([limit_of("calendar", 3, name="other")])
     assert [take(before).admitted for _ in range(3)] == [True, True, False]
     assert [take(after).admitted for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["calendar", "sliding"])
+def test_a_counter_taken_away_is_made_anew_and_awaits_the_ledgers_sum(kind, take, tmp_path, limit_of, bind_to, clock):
+    binding, other = bind_to([limit_of(kind, 5)]), bind_to([limit_of(kind, 5, by=("key",))])
+    desk = getattr(take.store, "desk", take.store)
+    assert [take(one).states[0].remaining for one in (binding, other, binding, other)] == [4, 4, 3, 3]
+    notes = Notes(next(tmp_path.glob("**/unseeded")))
+    before = len(notes.read()[0])
+    desk.drop(binding.counters(clock.now()))
+    desk.drop(bind_to([limit_of(kind, 5)], tenant="b").counters(clock.now()))  # never counted
+    anew = take(binding)
+    assert [anew.states[0].remaining, take(other).states[0].remaining] == [4, 2]
+    (note,) = notes.read()[0][before:]
+    assert (note.key, note.created_us) == (binding.counters(clock.now())[0].key, anew.at_us)
 
 
 def test_limits_that_share_a_counter_increment_it_once(take, open_store, new_call, clock, limit_of, bind_to):
