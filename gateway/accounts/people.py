@@ -168,14 +168,15 @@ class Accounts:
     async def first_admin_token(self) -> str | None:
         """A token for the first admin, made if need be; None once an admin can log in some other way.
 
-        The made account has no password until its person sets one, and until then each start gives a new link.
+        The made account has no password until its person sets one; until then each start gives a new link, unless
+        there is another admin.
         """
         first = await self._people.find_email(PLATFORM, FIRST_ADMIN)
+        if await self._people.has_admin(PLATFORM, besides=FIRST_ADMIN):
+            return None
         if first is not None:
             waiting = not first.password_hash and first.status == "active"
             return await self.issue_link(first, "login", FIRST_ADMIN_TTL_US) if waiting else None
-        if await self._people.has_admin(PLATFORM):
-            return None
         user = await self.create_user(FIRST_ADMIN, "admin", actor="first start")
         return await self.issue_link(user, "login", FIRST_ADMIN_TTL_US)
 

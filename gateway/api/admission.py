@@ -2,11 +2,8 @@
 
 from collections import OrderedDict
 
-from aiohttp import web
-
 from gateway.api.problems import ApiError
 from gateway.clock import SECOND_US
-from gateway.http.networks import permitted
 
 BURST = 400
 PER_SECOND = 50
@@ -37,16 +34,3 @@ class Admission:
         if len(self._empty_at) > MAX_ENTRIES:
             self._empty_at.popitem(last=False)
         return -over_us // self._step_us, -(-(empty_at - now_us) // SECOND_US)
-
-
-def client_address(request: web.Request, trusted: tuple[str, ...]) -> str:
-    """The caller's address; behind trusted proxies the last one that they did not add themselves."""
-    address = request.remote or ""
-    if not trusted or not permitted(trusted, address):
-        return address
-    forwarded = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-    for hop in reversed([part.strip() for part in forwarded if part.strip()]):
-        address = hop
-        if not permitted(trusted, hop):
-            break
-    return address[:64]

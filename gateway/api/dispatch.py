@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from gateway.accounts.refused import AccountError
-from gateway.api.admission import client_address
 from gateway.api.authentication import admit
 from gateway.api.kept import HEADER as IDEMPOTENCY_KEY
 from gateway.api.kept import Finished, Keeper
@@ -22,6 +21,7 @@ from gateway.billing.invoice import InvoiceTransitionError
 from gateway.billing.payment import PaymentTransitionError
 from gateway.billing.subscription import TransitionError
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.http.networks import client_address
 from gateway.invoicing.changing import ManagedByConfig
 from gateway.invoicing.office import InvoiceError, NotFound
 from gateway.payments.ports import ProviderError
@@ -75,7 +75,8 @@ class Dispatcher:
 
     async def _answer(self, request: web.Request) -> Finished:
         services = self._services
-        address = client_address(request, services.snapshot().server.trusted_proxies)
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        address = client_address(services.snapshot().server.trusted_proxies, request.remote or "", forwarded)
         operation, params = self._routes.find(request.method, request.rel_url.raw_path.removeprefix(PREFIX))
         call = Call(services, request, address, params)
         await self._admit(operation, call)

@@ -1,4 +1,4 @@
-"""Whether an address lies in a list of networks."""
+"""Whether an address lies in a list of networks, and who is behind proxies that lie in one."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -20,3 +20,15 @@ def permitted(networks: Sequence[str], address: str) -> bool:
         return False
     found = getattr(found, "ipv4_mapped", None) or found
     return any(found in _network(network) for network in networks)
+
+
+def client_address(trusted: Sequence[str], peer: str, forwarded: Sequence[str]) -> str:
+    """The caller's address; behind trusted proxies the last of X-Forwarded-For that they did not add themselves."""
+    address = peer
+    if not trusted or not permitted(trusted, peer):
+        return address
+    for hop in reversed([part.strip() for part in ",".join(forwarded).split(",") if part.strip()]):
+        address = hop
+        if not permitted(trusted, hop):
+            break
+    return address[:64]

@@ -72,12 +72,12 @@ class People:
         """Note that the person reads their e-mail; False when there is no such person within the scope."""
         return await self._change(scope, id, {"verified_us": now_us})
 
-    async def has_admin(self, scope: Scope) -> bool:
-        """Whether anybody administers the platform."""
+    async def has_admin(self, scope: Scope, besides: str = "") -> bool:
+        """Whether anybody administers the platform, ``besides`` whoever has this address."""
         platform_only(scope)
         table = schema.users
         query = sa.select(table.c.id).where(
-            table.c.tenant.is_(None), table.c.role == "admin", table.c.status == "active"
+            table.c.tenant.is_(None), table.c.role == "admin", table.c.status == "active", table.c.email != besides
         )
         async with self._database.read() as connection:
             return (await connection.execute(query.limit(1))).first() is not None

@@ -9,7 +9,7 @@ from gateway.accounts.sessions import ABSOLUTE_US, COOKIE
 from gateway.clock import SECOND_US
 from gateway.config.accounts import account_settings
 from gateway.ui.contexts import AccountForm, LoginForm, Message
-from gateway.ui.guard import Visit, safe_next, see_other, set_cookie
+from gateway.ui.guard import Visit, caller, safe_next, see_other, set_cookie
 from gateway.ui.keys import ACCOUNTS, SERVICES, SESSIONS, THROTTLE
 from gateway.ui.rendering import THEME_COOKIE, THEMES, message, render
 
@@ -37,7 +37,7 @@ async def log_in(request: web.Request, visit: Visit) -> web.StreamResponse:
     email, password, then = (_text(form.get(name)) for name in ("email", "password", "next"))
     # Known here by a hash of what was typed: overlong input costs no memory, and nobody learns which accounts exist.
     account = hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()
-    address = request.remote or ""
+    address = caller(request)
     throttle, now_us = request.app[THROTTLE], request.app[SERVICES].clock.now()
     wait_us = throttle.admit(account, address, now_us)
     if wait_us:
@@ -76,7 +76,7 @@ async def follow_link(request: web.Request, visit: Visit) -> web.StreamResponse:
     if redeemed is None:
         text = "It was used already, is too old, or was cut short. Ask for a new one, or log in with your password."
         return message(request, visit, Message(410, "This link no longer works", text, "Log in", "/login"))
-    cookie = await request.app[SESSIONS].open(redeemed.user, request.remote or "")
+    cookie = await request.app[SESSIONS].open(redeemed.user, caller(request))
     return await enter(request, visit, cookie, "/" if redeemed.purpose == "login" else "/account")
 
 
@@ -119,7 +119,7 @@ async def change_password(request: web.Request, visit: Visit) -> web.StreamRespo
         return _account(request, visit, error="The two new passwords differ.", status=400)
     if user.password_hash:
         throttle, now_us = request.app[THROTTLE], request.app[SERVICES].clock.now()
-        if throttle.admit(user.id, request.remote or "", now_us):
+        if throttle.admit(user.id, caller(request), now_us):
             return _account(request, visit, error="Too many tries. Wait a minute and try again.", status=429)
         if await accounts.prove(user.email, current) is None:
             return _account(request, visit, error="The current password is not right.", status=400)
@@ -128,7 +128,7 @@ async def change_password(request: web.Request, visit: Visit) -> web.StreamRespo
         await accounts.set_password(user, password)
     except AccountError as error:
         return _account(request, visit, error=str(error), status=400)
-    return await enter(request, visit, await request.app[SESSIONS].open(user, request.remote or ""), "/account?changed")
+    return await enter(request, visit, await request.app[SESSIONS].open(user, caller(request)), "/account?changed")
 
 
 async def set_theme(request: web.Request, visit: Visit) -> web.StreamResponse:

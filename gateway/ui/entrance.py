@@ -13,7 +13,7 @@ from gateway.clock import SECOND_US
 from gateway.config.accounts import account_settings
 from gateway.ui.contexts import EntranceForm, Field, Message
 from gateway.ui.doors import enter
-from gateway.ui.guard import Visit
+from gateway.ui.guard import Visit, caller
 from gateway.ui.keys import SERVICES, SESSIONS, THROTTLE
 from gateway.ui.rendering import message, render
 
@@ -102,11 +102,14 @@ async def reset(request: web.Request, visit: Visit) -> web.StreamResponse:
     """Set the password and log in."""
     sent = await _sent(request)
     form, services = replace(RESET, token=_token(sent["token"])), request.app[SERVICES]
+    waiting = _throttled(request, visit, form, sent | {"email": ""})
+    if waiting is not None:
+        return waiting
     try:
         user = await services.registration.reset(form.token, sent["password"])
     except AccountError as error:
         return _refused(request, visit, form, sent, error)
-    return await enter(request, visit, await request.app[SESSIONS].open(user, request.remote or ""), "/")
+    return await enter(request, visit, await request.app[SESSIONS].open(user, caller(request)), "/")
 
 
 async def invite_page(request: web.Request, visit: Visit) -> web.StreamResponse:
@@ -120,11 +123,14 @@ async def accept(request: web.Request, visit: Visit) -> web.StreamResponse:
     form, services = replace(INVITE, token=_token(sent["token"])), request.app[SERVICES]
     if not 0 < len(sent["name"]) <= 100 or not sent["name"].isprintable():
         return _form(request, visit, form, sent, "Say your name in at most 100 characters.")
+    waiting = _throttled(request, visit, form, sent | {"email": ""})
+    if waiting is not None:
+        return waiting
     try:
         user = await services.team.accept(form.token, sent["name"], sent["password"])
     except AccountError as error:
         return _refused(request, visit, form, sent, error)
-    return await enter(request, visit, await request.app[SESSIONS].open(user, request.remote or ""), "/")
+    return await enter(request, visit, await request.app[SESSIONS].open(user, caller(request)), "/")
 
 
 async def _sent(request: web.Request) -> dict[str, str]:
@@ -143,9 +149,13 @@ def _token(text: str) -> str:
 
 
 def _throttled(request: web.Request, visit: Visit, form: EntranceForm, sent: dict[str, str]) -> web.Response | None:
-    """Counted per address typed and per address of the network, so that nobody is flooded with messages."""
-    typed = hashlib.sha256(f"{form.action} {sent['email'].lower()}".encode("utf-8", "replace")).hexdigest()
-    wait_us = request.app[THROTTLE].admit(typed, request.remote or "", request.app[SERVICES].clock.now())
+    """Counted per address typed and per address of the network: nobody is flooded with messages, no link guessed."""
+    throttle, now_us = request.app[THROTTLE], request.app[SERVICES].clock.now()
+    if sent["email"]:
+        typed = hashlib.sha256(f"{form.action} {sent['email'].lower()}".encode("utf-8", "replace")).hexdigest()
+        wait_us = throttle.admit(typed, caller(request), now_us)
+    else:  # forms that a link leads to: each costs a hash of the password
+        wait_us = throttle.admit_address(caller(request), now_us)
     if not wait_us:
         return None
     seconds = -(-wait_us // SECOND_US)

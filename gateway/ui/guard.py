@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from gateway.accounts.sessions import COOKIE, Visitor
+from gateway.http.networks import client_address
 from gateway.storage.values import User
 from gateway.tenants.permissions import Access as Right
 from gateway.tenants.permissions import Area, allows, knows
@@ -157,6 +158,12 @@ def _own_origin(request: web.Request, origin: str) -> bool:
         return False
     # The host that the browser spoke to is ours too: a person may use localhost where public_url says 127.0.0.1.
     return (sent.scheme, sent.netloc) == (public.scheme, public.netloc) or sent.netloc == request.host
+
+
+def caller(request: web.Request) -> str:
+    """The address of whoever asks, which is not that of a trusted proxy: tries are counted by it."""
+    trusted = request.app[SERVICES].snapshot().server.trusted_proxies
+    return client_address(trusted, request.remote or "", request.headers.getall("X-Forwarded-For", []))
 
 
 def is_https(request: web.Request) -> bool:

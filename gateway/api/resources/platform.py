@@ -18,7 +18,7 @@ from gateway.clock import DAY_US
 from gateway.metering.rollup import QUARTER_US, quantile
 from gateway.storage.audit import AuditFilter
 from gateway.storage.ports import PLATFORM, UsageQuery
-from gateway.storage.values import AuditEntry, UsageSum
+from gateway.storage.values import AuditEntry
 
 TOP = 10
 
@@ -92,12 +92,8 @@ async def list_audit(call: Call) -> Reply:
 async def get_stats(call: Call) -> Reply:
     ledger, now = call.services.store.ledger, call.now_us
     query = UsageQuery((now - DAY_US) // QUARTER_US * QUARTER_US, now)  # from a quarter hour: its start reads no rows
-    totals = await ledger.totals(PLATFORM, query)
-    errors = sum(one.errors for one in await ledger.breakdown(PLATFORM, query, by="status"))
-    whole = UsageSum(
-        calls=totals.calls, billable=totals.billable, errors=errors, units=totals.units,
-        request_bytes=totals.request_bytes, response_bytes=totals.response_bytes,
-    )  # fmt: skip
+    complete_until_us = await ledger.complete_until(PLATFORM)
+    (whole,) = await ledger.periods(PLATFORM, [(query.start_us, query.end_us)])
     histogram = await ledger.latency(PLATFORM, query)
     p50, p95, p99 = (_ms(histogram, part) for part in (0.5, 0.95, 0.99))
     refusals = await ledger.refusals(PLATFORM, query)
@@ -105,7 +101,7 @@ async def get_stats(call: Call) -> Reply:
     return Reply(
         Stats(
             period=PeriodView.between(query.start_us, query.end_us),
-            complete_until=time_or_none(totals.complete_until_us or None),
+            complete_until=time_or_none(complete_until_us or None),
             total=Figures.of(whole),
             refusals=[RefusalView(code=one.code, status=one.status, count=one.count) for one in refusals],
             latency=Latency(p50_ms=p50, p95_ms=p95, p99_ms=p99),

@@ -12,7 +12,7 @@ from gateway.api.values import Count, GivenTime, Model, PeriodView, Query, Time,
 from gateway.clock import DAY_US
 from gateway.config.accounts import event_aggregates
 from gateway.period import Period, calendar_period, from_us, to_us
-from gateway.storage.ports import Scope, UsageQuery
+from gateway.storage.ports import PLATFORM, Scope, UsageQuery
 from gateway.storage.values import UsageSum
 from gateway.tenants.model import Tenant
 from gateway.tenants.zones import UTC_ZONE, current_month, zone_of
@@ -225,13 +225,13 @@ async def self_limits(call: Call) -> Reply:
 
 async def _usage(call: Call, scope: Scope, tenant: Tenant | None, wanted: UsageQuery) -> Usage:
     store = call.services.store
-    totals = await store.ledger.totals(scope, wanted)
+    complete_until_us = await store.ledger.complete_until(PLATFORM)  # before the sums: it promises too little at most
     (sum,) = await store.ledger.periods(scope, [(wanted.start_us, wanted.end_us)], wanted.key, wanted.route)
     if tenant is not None and not (wanted.key or wanted.route):  # events come without a key or route
         await _add_events(call, scope, tenant, sum)
     return Usage(
         period=PeriodView.between(wanted.start_us, wanted.end_us),
-        complete_until=time_or_none(totals.complete_until_us or None),
+        complete_until=time_or_none(complete_until_us or None),
         total=Figures.of(sum),
     )
 

@@ -4,7 +4,7 @@ import asyncio
 
 import jwt
 import pytest
-from support.ui_world import PASSWORD, World
+from support.ui_world import CONFIG, PASSWORD, World, open_world
 
 from gateway.accounts.people import link_url
 from gateway.accounts.sessions import ABSOLUTE_US, COOKIE, IDLE_US
@@ -223,6 +223,25 @@ async def test_the_first_admin_gets_links_until_a_password_is_set(world):
     assert redeemed
     await world.accounts.set_password(redeemed.user, PASSWORD)
     assert await world.accounts.first_admin_token() is None
+
+
+async def test_the_first_admins_links_end_when_there_is_another_admin(world):
+    assert await world.accounts.first_admin_token()
+    await world.person("ada@example.com", "admin")
+    assert await world.accounts.first_admin_token() is None
+
+
+async def test_behind_a_trusted_proxy_each_person_has_an_address(tmp_path):
+    async with open_world(tmp_path, config=CONFIG + "server: {trusted_proxies: [127.0.0.0/8]}\n") as world:
+        csrf = await world.csrf()
+
+        async def guess(number: int, of: str) -> int:
+            data = {"csrf": csrf, "email": f"{number}@example.com", "password": "wrong"}
+            seen = {"X-Forwarded-For": f"10.9.9.9, {of}"}
+            return (await world.client.post("/login", data=data, headers=seen)).status
+
+        assert [await guess(number, "192.0.2.1") for number in range(31)] == [401] * 30 + [429]
+        assert await guess(99, "192.0.2.2") == 401
 
 
 async def test_no_first_admin_where_there_is_one(world):

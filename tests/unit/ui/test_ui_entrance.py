@@ -77,6 +77,14 @@ async def test_messages_are_not_a_flood(world):
     assert statuses[-1] == 429
 
 
+@pytest.mark.parametrize("path", ["/reset", "/invite"])
+async def test_forms_that_hash_a_password_are_slowed_down_without_a_good_link(world, path):
+    csrf = await world.csrf()
+    fields = {"csrf": csrf, "token": "a" * 43, "name": "Eve", "password": PASSWORD}
+    statuses = [(await world.client.post(path, data=fields)).status for _ in range(31)]
+    assert statuses == [410] * 30 + [429]
+
+
 @pytest.mark.parametrize("path", ["/verify", "/reset", "/invite"])
 @pytest.mark.parametrize("token", ["", "x", "\x00" * 20, "a" * 4000, "a" * 43])
 async def test_odd_tokens_open_nothing(world, path, token):
