@@ -1,22 +1,24 @@
 """Changes of plan, cycle or seats: the credit for what was charged, the rest at the new price (SEMANTICS §37)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from gateway.billing.change import When
-from gateway.billing.items import CreditItem, Item, lines_of
-from gateway.billing.subscription import State
+from gateway.billing.items import CreditItem, FeeItem, Item, lines_of
+from gateway.billing.proration import FULL, Share
+from gateway.billing.subscription import State, Trigger
 from gateway.ids import new_id
 from gateway.invoicing.account import Account
 from gateway.invoicing.codec import item_from_json, item_to_json
 from gateway.invoicing.composing import Composed, line_row
 from gateway.invoicing.cycle import FINAL, Context, fee_item, plan_of
+from gateway.invoicing.kept import kept
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
-from gateway.invoicing.steps import Now, compose_for, follow, owing, update
-from gateway.money import EXACT, ZERO, Money
+from gateway.invoicing.steps import Now, compose_for, follow, move, owing, update
+from gateway.money import EXACT, ZERO, Money, round_amount
 from gateway.period import Period, from_us, to_us
 from gateway.storage import billing_schema as schema
 from gateway.storage.billing import Books
@@ -65,7 +67,8 @@ async def plan_change(
     if account.row.billed_until_us is None:  # nothing was charged yet
         return Changing(replace(phase, start_us=max(now.us, account.row.start_us)), "now", now.us, (), None)
     charged = await living_fees(books, account, now.us)
-    credits = [_credit(lines, account, now, context) for lines in charged.values()]
+    left = await kept(books, {line.invoice for lines in charged.values() for line in lines})
+    credits = [_credit(lines, left, account, now, context) for lines in charged.values()]
     after = replace(account, phases=(*account.phases, phase))
     items: tuple[Item, ...] = (*credits, fee_item(after, phase, now.us, context, change=True))
     month = account.schedule.month(from_us(now.us))
@@ -95,6 +98,32 @@ def change_outcome(account: Account, found: Changing, now: Now, context: Context
     update(outcome, account, now, context, "subscription.change", change=None, **fields)
     follow(outcome, account, phase.plan, phase.cycle)
     return outcome
+
+
+async def resume_outcome(books: Books, account: Account, now: Now, context: Context) -> Outcome:
+    """Serve again after a pause. Fees that fell due meanwhile were not charged: the rest of their period is now."""
+    outcome = Outcome()
+    if account.row.state == State.PAUSED and (missing := await _missed(books, account, now, context)) is not None:
+        period = Period(from_us(now.us), missing.month.end)
+        composed = compose_for(account, "change", period, [missing], 0, now.us, context)
+        if composed.charged:
+            making = Making(context.settings, now.us, now.actor, now.us)
+            account = owing(account, put_invoice(outcome, account, composed, None, making))
+    outcome.then(move(account, Trigger.RESUME, now, context))
+    return outcome
+
+
+async def _missed(books: Books, account: Account, now: Now, context: Context) -> FeeItem | None:
+    """The fees that nobody charged for the present period; None when all were."""
+    if account.row.billed_until_us is None:
+        return None
+    lines = [line for group in (await living_fees(books, account, now.us)).values() for line in group]
+    fees = fee_item(account, account.phase(now.us), now.us, context, change=True)
+    if not lines:
+        return fees
+    this_month = any(line.start_us is not None and line.start_us >= to_us(fees.month.start) for line in lines)
+    # Of a year that is paid for, the months that began in a pause lack what is due monthly.
+    return None if this_month or fees.cycle == "month" else replace(fees, change=False)
 
 
 async def living_fees(books: Books, account: Account, at_us: int) -> dict[str, list[LineRow]]:
@@ -131,17 +160,21 @@ def _holds(lines: Sequence[LineRow], at_us: int) -> bool:
     )
 
 
-def _credit(lines: Sequence[LineRow], account: Account, now: Now, context: Context) -> CreditItem:
-    """The unused rest of what one fee really was: its discount is taken off."""
+def _credit(
+    lines: Sequence[LineRow], left: Mapping[str, Share], account: Account, now: Now, context: Context
+) -> CreditItem:
+    """The unused rest of what one fee really was: its discount, and what credit notes gave back, are taken off."""
     currency = plan_of(account, account.phase(now.us), context).currency
     amount, first = ZERO, lines[0]
     for line in lines:
-        amount = EXACT.add(amount, Decimal(line.amount))
+        amount = EXACT.add(amount, left.get(line.invoice, FULL).of(Decimal(line.amount)))
     assert first.start_us is not None
     assert first.end_us is not None
     period, by = Period(from_us(first.start_us), from_us(first.end_us)), context.settings.proration
     name = first.description.removeprefix("Remaining time of ")
-    return CreditItem(first.charge, name, Money(amount, currency), period, from_us(now.us), account.zone, by)
+    return CreditItem(
+        first.charge, name, Money(round_amount(amount, currency), currency), period, from_us(now.us), account.zone, by
+    )
 
 
 def _target(account: Account, target: Target, now: Now, context: Context) -> PhaseRow:

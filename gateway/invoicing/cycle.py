@@ -1,7 +1,7 @@
 """What a cycle is billed for: usage in arrears, late usage of earlier cycles, fees in advance (SEMANTICS §36)."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -82,14 +82,26 @@ def fee_item(
     )
 
 
-async def cycle_items(books: Books, account: Account, period: Period, watermark: int, context: Context) -> list[Item]:
-    """The items of the cycle ``period``, of usage posted up to ``watermark``."""
+async def cycle_items(
+    books: Books,
+    account: Account,
+    period: Period,
+    watermark: int,
+    context: Context,
+    fees: Sequence[FeeItem] | None = None,
+) -> list[Item]:
+    """The items of the cycle ``period``, of usage posted up to ``watermark``.
+
+    ``fees``: those of the next period that were settled when the cycle closed; None: as they would be now.
+    """
     items: list[Item] = [
         await usage_item(books, account, phase, served, watermark, context)
         for phase, served in account.segments(period)
     ]
     items += await correction_items(books, account, to_us(period.start), watermark)
     items += [item_from_json(pending.item) for pending in account.pending]
+    if fees is not None:
+        return [*items, *fees]
     end_us = to_us(period.end)
     ends = account.row.cancel_at_us is not None and account.row.cancel_at_us <= end_us
     if not ends and account.row.state not in (State.PAUSED, State.CANCELED):

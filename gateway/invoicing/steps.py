@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.billing.invoice import Reason
-from gateway.billing.items import Item
+from gateway.billing.items import FeeItem, Item
 from gateway.billing.subscription import SERVED, State, Trigger, due, transition
 from gateway.clock import DAY_US
 from gateway.invoicing.account import FAR_US, Account, TenantFacts
-from gateway.invoicing.composing import Composed, Inputs, compose_invoice, grants_of
+from gateway.invoicing.composing import Composed, Inputs, compose_invoice, grants_of, inputs_of
 from gateway.invoicing.cycle import LATE_US, Context, correction_items, cycle_items, fee_item, next_phase, plan_of
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.outcome import Outcome, changes_of
@@ -231,10 +231,11 @@ def follow(outcome: Outcome, account: Account, plan: str, cycle: str) -> None:
 
 
 async def finalize_draft(books: Books, account: Account, draft: InvoiceRow, now: Now, context: Context) -> Outcome:
-    """Make a draft final, of all that was posted by now."""
+    """Make a draft final, of all that was posted by now. Its fees stay: what is asked for meanwhile is for later."""
     outcome, watermark = Outcome(), await books.watermark()
     period = Period(from_us(draft.start_us), from_us(draft.end_us))
-    items = await cycle_items(books, account, period, watermark, context)
+    fees = [item for item in inputs_of(draft).items if isinstance(item, FeeItem)]
+    items = await cycle_items(books, account, period, watermark, context, fees)
     composed = compose_for(account, "cycle", period, items, watermark, now.us, context)
     made = put_invoice(outcome, account, composed, draft, Making(context.settings, now.us, now.actor, now.us))
     account = owing(replace(account, draft=None), made)

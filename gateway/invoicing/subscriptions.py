@@ -3,7 +3,7 @@
 from gateway.billing.change import When
 from gateway.billing.subscription import TransitionError, Trigger
 from gateway.invoicing.account import Account
-from gateway.invoicing.changing import Changing, ManagedByConfig, Target, change_outcome, plan_change
+from gateway.invoicing.changing import Changing, ManagedByConfig, Target, change_outcome, plan_change, resume_outcome
 from gateway.invoicing.drilling import DrillDesk
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
@@ -97,7 +97,7 @@ class SubscriptionDesk(DrillDesk):
         return await self._trigger(tenant, Trigger.PAUSE, actor)
 
     async def resume(self, tenant: str, actor: str) -> SubscriptionRow:
-        """Serve again after a pause."""
+        """Serve again after a pause; what the pause left out of the present period's fees is charged from now on."""
         return await self._trigger(tenant, Trigger.RESUME, actor)
 
     async def _trigger(self, tenant: str, trigger: Trigger, actor: str) -> SubscriptionRow:
@@ -105,7 +105,11 @@ class SubscriptionDesk(DrillDesk):
         account = await self._settled(tenant, now)
         context = await self.context(now.us)
         try:
-            outcome = move(account, trigger, now, context)
+            if trigger is Trigger.RESUME:
+                async with self.billing.read(PLATFORM) as books:
+                    outcome = await resume_outcome(books, account, now, context)
+            else:
+                outcome = move(account, trigger, now, context)
         except TransitionError as error:
             raise InvoiceError(str(error)) from None
         await self.write([outcome], context)

@@ -149,7 +149,10 @@ def fees_owed(contract: Contract, sold: dict[str, Sold]) -> int:
     while at_us <= row.billed_until_us:
         instants.add(at_us)
         at_us = contract.month(at_us)[1]
-    for at_us in sorted(instants):
+    resumed = {end for _, end in contract.paused if end < 1 << 62} - instants
+    for at_us in sorted(instants | resumed):
+        if at_us in resumed and any(start <= at_us < end for start, end, _ in living):
+            continue  # what it paid for before the pause goes on
         phase, month, year = contract.phase(at_us), contract.month(at_us), contract.year(at_us)
         plan, first, renews = sold[phase.version], at_us == contract.begins, at_us == month[0]
         if not renews and not first:  # a change: what is left of what was charged is given back
