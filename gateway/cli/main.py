@@ -20,6 +20,7 @@ COMMANDS = (
     "invoice",
     "subscriptions",
     "reconcile",
+    "hosts",
     "export",
     "prune",
     "erase",

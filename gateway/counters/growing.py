@@ -39,10 +39,16 @@ def one_at_a_time(directory: Path) -> Iterator[bool]:
 
 
 class Succession:
-    """A generation in the making, filled without the lock. Raises ``StoreUnavailable``; nothing has changed then."""
+    """A generation in the making, filled without the lock; ``empty``, it begins with no entry at all.
 
-    def __init__(self, old: CounterFile, directory: Path, layout: Layout, mapper: Mapper) -> None:
+    Raises ``StoreUnavailable``; nothing has changed then.
+    """
+
+    def __init__(
+        self, old: CounterFile, directory: Path, layout: Layout, mapper: Mapper, *, empty: bool = False
+    ) -> None:
         self._old = old
+        self._empty = empty
         self._new = make_draft(directory, old.generation + 1, layout, old.reading(), mapper)
         self._table = Table(self._new)
         self._seen: dict[int, bytes] = {}
@@ -71,6 +77,8 @@ class Succession:
 
     def _copy(self, at_us: int) -> int:
         """One pass; returns how many entries had changed since the last."""
+        if self._empty:
+            return 0
         left: list[tuple[Region, bytes]] = []
         come: list[tuple[Region, bytes]] = []
         for region in self._old.layout.regions:

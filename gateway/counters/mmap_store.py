@@ -237,15 +237,21 @@ class MmapCounterStore:
         capacity = wanted(self._file, least, at_us)
         return self.renew(capacity) if capacity is not None else None
 
-    def renew(self, capacity: Capacity | None = None) -> Capacity | None:
-        """Go on in a new generation that holds only the entries still counting; otherwise as ``grow``."""
+    def start_anew(self) -> bool:
+        """Go on in a new generation that holds no entry: everything must be rebuilt. False: somebody else renews it."""
+        anew = self.renew(empty=True) is not None
+        self.is_fresh = self.is_fresh or anew
+        return anew
+
+    def renew(self, capacity: Capacity | None = None, *, empty: bool = False) -> Capacity | None:
+        """Go on in a new generation that holds only the entries still counting, or none; otherwise as ``grow``."""
         self.now()  # follows a generation that came first
         old = self._file
         layout = Layout(capacity or old.layout.capacity)
         with one_at_a_time(self._directory) as alone:
             if not alone:
                 return None
-            succession = Succession(old, self._directory, layout, self._mapper)
+            succession = Succession(old, self._directory, layout, self._mapper, empty=empty)
             try:
                 with self._locked() as at_us:
                     if self._file is not old:

@@ -41,7 +41,7 @@ class Envelope:
 
 
 def read_envelope(event: object, now_us: int) -> Envelope | Wrong:
-    """The envelope of one event (CloudEvents 1.0 §3), with a time that usage may have (SEMANTICS: 35 days, 5 min)."""
+    """The envelope of one event (CloudEvents 1.0 §3); what is new must pass ``untimely`` too."""
     if not isinstance(event, Mapping):
         return Wrong("", "must be an object")
     if event.get("specversion") != "1.0":
@@ -57,11 +57,16 @@ def read_envelope(event: object, now_us: int) -> Envelope | Wrong:
     at_us = now_us if event.get("time") is None else _time_us(event["time"])
     if isinstance(at_us, Wrong):
         return at_us
+    return Envelope(event["id"], event["source"], event["type"], subject or "", at_us, event.get("data"))
+
+
+def untimely(at_us: int, now_us: int) -> Wrong | None:
+    """Why a new event may not have this time. A repeat may: it is one for ever, however old it has become."""
     if at_us < now_us - MAX_PAST_US:
         return Wrong("time", "lies more than 35 days back")
     if at_us > now_us + MAX_AHEAD_US:
         return Wrong("time", "lies more than 5 minutes ahead")
-    return Envelope(event["id"], event["source"], event["type"], subject or "", at_us, event.get("data"))
+    return None
 
 
 def figure(data: object, path: str) -> int | Wrong:

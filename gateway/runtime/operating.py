@@ -59,4 +59,5 @@ async def compare(
         )
         for check in report.checks
     )
-    return Comparison(clock.now(), report.complete_until_us, report.unshipped, report.difference, checks)
+    silent = tuple((mark.host, mark.reported_us) for mark in report.silent)
+    return Comparison(clock.now(), report.complete_until_us, report.unshipped, report.difference, checks, silent)

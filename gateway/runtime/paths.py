@@ -28,3 +28,8 @@ def host_counters(data: Path) -> Path:
 def counters_file(snapshot: Snapshot) -> Path:
     """The counter file of ``mmap:///folder`` (relative to the configuration's folder; four slashes: absolute)."""
     return snapshot.folder / snapshot.counters_url.removeprefix("mmap:///") / "counters"
+
+
+def ledger_stamp(snapshot: Snapshot) -> Path:
+    """Up to when the ledger was complete when the counters beside it were last in use."""
+    return counters_file(snapshot) / "ledger.json"

@@ -13,9 +13,11 @@ import uvloop
 from gateway.clock import MINUTE_US, SystemClock
 from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import StoreUnavailable
+from gateway.period import from_us
 from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
 from gateway.runtime.counter_room import CounterRoom
+from gateway.runtime.ledger_stamp import LedgerStamp
 from gateway.runtime.left_limits import LeftLimits
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
@@ -43,6 +45,7 @@ ROOM_INTERVAL = 0.5
 RETRY_STORE = 1.0
 STORE_PATIENCE = 2.0
 ALONE = "several hosts ship into this store, but counters.url is of one host: limits hold for each host alone"
+RESTORED = "the counters are not of the ledger's time, as after a restored backup: they are made anew from the ledger"
 
 AnySeeder = Seeder | RedisSeeder
 
@@ -57,6 +60,7 @@ class ShipperProcess:
         self._feed.load()
         snapshot = self._feed.snapshot
         self._counters = counting.open_desk(snapshot, self._clock)
+        self._stamp = LedgerStamp(paths.ledger_stamp(snapshot))
         self._hosts = 1
         self._store_is_down = asyncio.Event()
 
@@ -85,6 +89,7 @@ class ShipperProcess:
                 asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
             ]
             await shipper.run(stop)
+            self._stamp.write(shipper.state.complete_until_us)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -105,7 +110,7 @@ class ShipperProcess:
             down = asyncio.create_task(self._store_is_down.wait(), name="store down")
             await asyncio.wait({beginning, down}, timeout=STORE_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             down.cancel()
-            if not beginning.done():
+            if not beginning.done() and not seeder.is_fresh:
                 say_ready(self._spec)
                 return await beginning
         begun = await beginning
@@ -120,6 +125,7 @@ class ShipperProcess:
             return False
         try:
             await keeper.start()
+            await self._match_ledger(store)
             # Counters that are there need no sums: records that wait in the spool, an hour's perhaps, delay nobody.
             if seeder.is_fresh:
                 while await shipper.ship_once():
@@ -128,6 +134,20 @@ class ShipperProcess:
         except StoreUnavailable as error:
             logger.error("the store does not answer at the start", extra={"reason": str(error)})
         return True
+
+    async def _match_ledger(self, store: Store) -> None:
+        """Counters from another time than the ledger, one of them restored from a backup, are made anew from it."""
+        if isinstance(self._counters, RedisDesk) or self._counters.is_fresh:
+            return
+        mine = read_host_id(self._spec.data).hex()
+        marks = await store.ledger.hosts(PLATFORM)
+        ledger_us = next((mark.complete_until_us for mark in marks if mark.host == mine), 0)
+        if self._stamp.is_of(ledger_us):
+            return
+        known_us, anew = self._stamp.known_us, self._counters.start_anew()
+        logger.warning(
+            RESTORED, extra={"ledger": str(from_us(ledger_us)), "counters": str(from_us(known_us)), "anew": anew}
+        )
 
     def _make_seeder(self, store: Store, shipper: Shipper) -> AnySeeder:
         if isinstance(self._counters, RedisDesk):
@@ -206,6 +226,7 @@ class ShipperProcess:
 
     async def _publish(self, shipper: Shipper) -> None:
         state = shipper.state
+        self._stamp.write(state.complete_until_us)
         lag_us = self._clock.now() - state.complete_until_us if state.complete_until_us else 0
         write_json(
             paths.run(self._spec.data) / "shipper.json",

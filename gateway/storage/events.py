@@ -50,6 +50,12 @@ class Events:
                 await insert_many(connection, events, ("posting", *_ROW_VALUES, "received_us"), rows)
         return repeats
 
+    async def known(self, scope: Scope, hashes: Collection[bytes]) -> set[bytes]:
+        """Which of these identities were posted before."""
+        platform_only(scope)
+        async with self._database.read() as connection:
+            return await _known(connection, set(hashes))
+
     async def reported_since(self, scope: Scope, posting: int) -> tuple[int, set[str]]:
         """The last posting of an event, and whose events came after ``posting``: for those who keep sums of them."""
         platform_only(scope)

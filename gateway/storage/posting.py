@@ -81,6 +81,13 @@ class Posting:
             rows = await connection.execute(sa.select(table).order_by(table.c.host))
             return [HostMark(row.host, row.complete_until_us, row.reported_us) for row in rows]
 
+    async def retire_host(self, scope: Scope, host: str) -> bool:
+        """A host holds ``complete_until`` back no longer; it counts again as soon as it reports."""
+        platform_only(scope)
+        table = schema.hosts
+        async with self._database.write() as connection:
+            return bool((await connection.execute(sa.delete(table).where(table.c.host == host))).rowcount)
+
     async def complete_until(self, scope: Scope) -> int:
         """The instant before which the ledger is complete, in microseconds; 0 when nothing was ever shipped."""
         return min((mark.complete_until_us for mark in await self.hosts(scope)), default=0)

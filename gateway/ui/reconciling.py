@@ -16,13 +16,17 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All comparisons made at ``at_us``; ``difference`` is the sum of what differs, ``waiting`` entries unshipped."""
+    """All comparisons made at ``at_us``; ``difference`` is the sum of what differs, ``waiting`` entries unshipped.
+
+    ``silent`` are hosts that hold ``complete_until_us`` back, and when each was last heard of.
+    """
 
     at_us: int
     complete_until_us: int
     waiting: int
     difference: int
     checks: tuple[Compared, ...]
+    silent: tuple[tuple[str, int], ...] = ()
 
 
 class Reconciling:

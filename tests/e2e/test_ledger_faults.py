@@ -201,5 +201,12 @@ def test_a_restored_ledger_is_shipped_again_once(upstream: RecordingUpstream, ne
         restore(gateway.folder, "spool", "inflight")  # and the other way round
         gateway.start()
         load.wait_for(seconds(2000, 100))
+        gateway.stop()
+        restore(gateway.folder, "spool", "inflight", "counters")  # all but the ledger, of two minutes ago
+        stamp = gateway.folder / "data" / "counters" / "counters" / "ledger.json"
+        before_us = json.loads(stamp.read_text())["complete_until_us"] - 120_000_000
+        stamp.write_text(json.dumps({"complete_until_us": before_us}))
+        gateway.start()
+        load.wait_for(seconds(2000, 100))
     rows = exact_after(gateway, load, SQLITE)
     print(f"\nproof: restored from a backup, both ways: delivered {len(load.delivered)}, recorded {len(rows)}")

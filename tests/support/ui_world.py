@@ -165,7 +165,8 @@ async def open_world(
     )
 
     async def compare() -> Comparison:
-        return Comparison(clock.now(), clock.now(), 0, 3, (Compared("rows = rollups", 5, (("acme weather", 5, 2),)),))
+        checks = (Compared("rows = rollups", 5, (("acme weather", 5, 2),)),)
+        return Comparison(clock.now(), clock.now(), 0, 3, checks, (("host-gone", clock.now()),))
 
     services = UiServices(
         store,

@@ -9,7 +9,7 @@ from gateway.api.operation import Allowed, Call, Operation, Reply
 from gateway.api.problems import ApiError, FieldError
 from gateway.api.values import Count, Model
 from gateway.config.accounts import EventRule, event_rules
-from gateway.metering.cloud_events import Envelope, Wrong, distinct_text, figure, identity, read_envelope
+from gateway.metering.cloud_events import Envelope, Wrong, distinct_text, figure, identity, read_envelope, untimely
 from gateway.storage.account_values import UsageEvent
 from gateway.storage.ports import PLATFORM
 
@@ -47,6 +47,7 @@ async def post_events(call: Call) -> Reply:
     for place, one in enumerate(read):
         if isinstance(one, UsageEvent) and one.tenant not in known:
             read[place] = Wrong("subject", "names no tenant")
+    read = await _timely(call, read)
     if len(read) == 1 and not call.raw.lstrip().startswith(b"[") and isinstance(alone := read[0], Wrong):
         raise ApiError("invalid", errors=(FieldError(alone.field, alone.message),))
     good = [(place, one) for place, one in enumerate(read) if isinstance(one, UsageEvent)]
@@ -125,6 +126,23 @@ def _counted(envelope: Envelope, rule: EventRule) -> tuple[int, str] | Wrong:
         return 1, ""
     value = figure(envelope.data, rule.value)
     return value if isinstance(value, Wrong) else (value, "")
+
+
+async def _timely(call: Call, read: list[UsageEvent | Wrong]) -> list[UsageEvent | Wrong]:
+    """Without those that are new and too old, or ahead of time."""
+    wrong = {
+        place: found
+        for place, one in enumerate(read)
+        if isinstance(one, UsageEvent) and (found := untimely(one.at_us, call.now_us)) is not None
+    }
+    if not wrong:
+        return read
+    hashes = [one.hash for place in wrong if isinstance(one := read[place], UsageEvent)]
+    known = await call.services.store.events.known(PLATFORM, hashes)
+    return [
+        wrong[place] if place in wrong and isinstance(one, UsageEvent) and one.hash not in known else one
+        for place, one in enumerate(read)
+    ]
 
 
 async def _tenants(call: Call, ids: Collection[str]) -> set[str]:

@@ -52,6 +52,20 @@ async def test_an_event_counts_once_for_ever(world: ApiWorld) -> None:
     assert mine["accepted"] == 1  # another tenant's event of the same name is another event
 
 
+async def test_a_repeat_may_be_older_than_a_new_event(world: ApiWorld) -> None:
+    one, other = event("job.begun"), event("job.begun")
+    await post(world, one)
+    world.clock.advance(60 * DAY_US)
+    token = (await world.services.sessions.open(world.people["admin"], "")).access
+    headers = {"Content_Type": BATCH, "X_Tenant_Id": "acme"}
+    status, found, _ = await world.ask("POST", "/events", [other, one, one], token, **headers)
+    assert status == 200
+    assert [result["status"] for result in found["results"]] == ["rejected", "duplicate", "duplicate"]
+    headers["Content_Type"] = "application/cloudevents+json"
+    assert (await world.ask("POST", "/events", one, token, **headers))[1]["duplicates"] == 1
+    assert (await world.ask("POST", "/events", other, token, **headers))[0] == 422
+
+
 async def test_results_are_per_event(world: ApiWorld) -> None:
     good = event("job.begun")
     bad = [

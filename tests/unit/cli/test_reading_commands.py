@@ -13,7 +13,7 @@ import typer
 from support.records import call
 from typer.testing import CliRunner, Result
 
-from gateway.cli import calls, migrate, reconcile, usage
+from gateway.cli import calls, hosts, migrate, reconcile, usage
 from gateway.clock import MINUTE_US, SystemClock
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.metering.ports import Position
@@ -22,6 +22,7 @@ from gateway.quotas.binding import bind
 from gateway.quotas.limit import Algorithm, CalendarWindow, Limit
 from gateway.spool.reader import SpoolReader
 from gateway.spool.writer import SpoolWriter
+from gateway.storage.ports import PLATFORM
 from gateway.storage.store import open_store
 from gateway.tenants.model import Tenant
 
@@ -75,7 +76,7 @@ def gateway(tmp_path: Path) -> Gateway:
         spool, INCARNATION, bytes(16), fsync="interval", max_size=1 << 26, segment_size=1 << 20, clock=SystemClock()
     )
     app = typer.Typer()
-    for command in (calls, usage, reconcile, migrate):
+    for command in (calls, usage, reconcile, migrate, hosts):
         command.register(app)
     return Gateway(tmp_path, writer, app)
 
@@ -189,8 +190,6 @@ def test_reconcile_compares_counters(gateway: Gateway, monkeypatch: pytest.Monke
     gateway.run("migrate")
 
     async def add_tenants() -> None:
-        from gateway.storage.ports import PLATFORM
-
         store = await open_store("sqlite:///data/gateway.db", gateway.folder)
         await store.tenants.sync_yaml(PLATFORM, [Tenant(id="acme", name="Acme", plan="basic")], [], NOW)
         await store.close()
@@ -214,3 +213,21 @@ def test_migrate(gateway: Gateway) -> None:
     first = gateway.json("migrate")
     assert first["before"] is None
     assert gateway.json("migrate") == {"before": first["after"], "after": first["after"]}
+
+
+def test_a_host_that_is_gone_is_retired(gateway: Gateway) -> None:
+    async def mark(host: str, at_us: int) -> None:
+        store = await open_store("sqlite:///data/gateway.db", gateway.folder)
+        await store.ledger.mark_host(PLATFORM, host, at_us, at_us)
+        await store.close()
+
+    now_us = SystemClock().now()
+    asyncio.run(mark("here", now_us))
+    asyncio.run(mark("gone", now_us - 2 * MINUTE_US))
+    assert gateway.json("reconcile")["silent_hosts"][0]["host"] == "gone"
+    gateway.run("hosts", "retire", "gone", code=2)
+    gateway.run("hosts", "retire", "here", "--yes", code=1)
+    gateway.run("hosts", "retire", "other", "--yes", code=1)
+    gateway.run("hosts", "retire", "gone", "--yes")
+    assert [one["host"] for one in gateway.json("hosts", "list")] == ["here"]
+    assert not gateway.json("reconcile")["silent_hosts"]

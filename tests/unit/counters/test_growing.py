@@ -108,3 +108,18 @@ def test_what_changes_while_it_is_copied_is_copied_again(open_store, fill, bind_
     assert [state.remaining for state in store.read(bind_to(all_kinds).counters(clock.now()))] == [998, 98, 98, 99]
     assert store.read(rival.counters(clock.now()))[0].remaining == 99
     assert store._file.generation == 2
+
+
+def test_starting_anew_forgets_everything_for_all_workers(open_store, fill, bind_to, clock):
+    worker, shipper = open_store("w1"), open_store("shipper")
+    fill(worker, DAILY, 1, units=7)
+    counters = bind_to([DAILY], tenant="t0").counters(clock.now())
+    before_us = worker.now()
+    assert worker.read(counters)[0].remaining == 93
+    assert shipper.start_anew()
+    assert shipper.is_fresh
+    assert worker.read(counters)[0].remaining == 100
+    fill(worker, DAILY, 1, units=1)
+    assert shipper.read(counters)[0].remaining == 99
+    assert worker.now() > before_us
+    assert [note.tenant for note in shipper.unseeded()] == ["t0"]  # waits for the ledger's sum again

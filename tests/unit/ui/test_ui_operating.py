@@ -70,6 +70,7 @@ async def test_reconciliation_shows_each_difference(world):
     assert "Difference 3" in text
     assert "acme weather: expected 5, found 2" in text
     assert "Difference 3" in await page(world, "/admin/reconcile")
+    assert "gateway hosts retire host-gone" in text
 
 
 async def test_a_tenants_audit_is_its_own(world):
