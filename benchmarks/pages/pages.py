@@ -88,8 +88,8 @@ def measure(host: str, cookie: str, path: str, pid: int | None) -> tuple[float, 
 
 @contextmanager
 def own_demo() -> Iterator[tuple[str, str, str]]:
-    """A demo of 10,000 tenants while it is needed: a tenant of it, the admin's link and the portal's."""
-    command = [str(Path(sys.executable).with_name("gateway")), "demo", "--scale", "10000"]
+    """A demo of many tenants while it is needed: a tenant of it, the admin's link and the portal's."""
+    command = [str(Path(sys.executable).with_name("gateway")), "demo", "--scale", os.environ.get("SCALE", "10000")]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -107,7 +107,8 @@ def own_demo() -> Iterator[tuple[str, str, str]]:
 def main() -> None:
     """Those of the arguments, or of a demo of our own."""
     if len(sys.argv) > 1:
-        sys.exit(measure_all(*sys.argv[1:4], int(sys.argv[4]) if len(sys.argv) > 4 else None))
+        tenant, admin_link, portal_link, *pid = sys.argv[1:]
+        sys.exit(measure_all(tenant, admin_link, portal_link, int(pid[0]) if pid else None))
     with own_demo() as (tenant, admin_link, portal_link):
         code = measure_all(tenant, admin_link, portal_link)
     sys.exit(code)

@@ -97,4 +97,6 @@ def _tax(tax: Mapping[str, str | Mapping[str, str]]) -> TaxView:
 
 
 def _words(block: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, str(value)) for name, value in block.items() if value)
+    """What a party says of itself: its name first, its id last."""
+    names = sorted(block, key=lambda name: {"name": 0, "id": 2}.get(name, 1))
+    return tuple((name, str(block[name])) for name in names if block[name])
