@@ -58,7 +58,8 @@ def open_counters(reading: "Reading") -> "MmapCounterStore | RedisDesk | None":
     from gateway.runtime import counting, paths
 
     shared = counting.redis_address(reading.snapshot) is not None
-    return counting.open_desk(reading.snapshot) if shared or paths.counters_file(reading.snapshot).exists() else None
+    made = shared or paths.counters_file(reading.snapshot).exists()
+    return counting.open_desk(reading.snapshot, patient=True) if made else None
 
 
 def report_json(report: "Report") -> dict[str, object]:

@@ -55,14 +55,23 @@ def open_local(snapshot: Snapshot, clock: Clock) -> MmapCounterStore:
     return MmapCounterStore.open(paths.host_counters(snapshot.data_dir), clock, capacity=_HOST_CAPACITY)
 
 
-def open_desk(snapshot: Snapshot, clock: Clock | None = None, *, hurried: bool = False) -> MmapCounterStore | RedisDesk:
+PATIENCE = 5.0
+"""Seconds that a command waits for Redis: it keeps nobody waiting, and a busy machine is no lost one."""
+
+
+def open_desk(
+    snapshot: Snapshot, clock: Clock | None = None, *, hurried: bool = False, patient: bool = False
+) -> MmapCounterStore | RedisDesk:
     """What pages, commands, recovery and seeding use. A Redis need not answer yet.
 
     ``hurried`` is for the pages' process: a silent Redis holds it up for a call's deadline, once a second at most.
+    ``patient`` is for commands.
     """
     address = redis_address(snapshot)
     if address is None:
         return open_host_counters(snapshot, clock or SystemClock())
+    if patient:
+        return RedisDesk(address, deadline=max(PATIENCE, address.deadline))
     return RedisDesk(address, deadline=address.deadline) if hurried else RedisDesk(address)
 
 

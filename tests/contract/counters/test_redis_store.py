@@ -11,6 +11,7 @@ from support.redis_counters import PlainRedisStore
 from support.services import running_redis
 
 from gateway.clock import SystemClock
+from gateway.config.loader import load
 from gateway.config.redis_url import parse_redis_url
 from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.redis_store import RedisCounterStore
@@ -18,6 +19,7 @@ from gateway.counters.seeding import describe
 from gateway.errors import StoreUnavailable
 from gateway.ids import uuid7
 from gateway.quotas.packing import unpack
+from gateway.runtime.counting import open_desk
 
 NOW = SystemClock().now
 
@@ -232,6 +234,19 @@ def until(done, seconds=10.0):
     while not done():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_command_waits_for_a_busy_redis(own_redis, tmp_path):
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        'upstreams: {a: {targets: ["http://a"]}}\nroutes: {r: {match: {paths: [/]}, upstream: a}}\n'
+        f"plans: {{p: {{}}}}\ntenants: {{t: {{plan: p}}}}\ncounters: {{url: '{own_redis.url}'}}\n"
+    )
+    desk = open_desk(load(config, {}), patient=True)
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.execute_command("CLIENT", "PAUSE", "900", "ALL")
+    assert desk.now() > 0
+    desk.close()
 
 
 def test_urls():
