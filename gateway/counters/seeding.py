@@ -1,12 +1,14 @@
 """Counters that a configuration change created: noted for the shipper, which adds the ledger's sum (SEMANTICS §16).
 
 The notes are a file of JSON lines beside the counters, written before the entry exists: a note without an entry means
-nothing, an entry without a note could not happen. ``read`` needs no lock, the other methods do.
+nothing, an entry without a note could not happen. Who adds or clears holds the file's flock: workers that count in
+Redis share no other lock.
 """
 
 import json
 import os
 from dataclasses import dataclass, fields
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from gateway.quotas import calendar, sliding
@@ -73,7 +75,7 @@ class Notes:
     def add(self, note: Unseeded) -> None:
         """Append a note; a partial last line of a process that died is ended first."""
         line = json.dumps({name: getattr(note, name) for name in _FIELDS} | {"key": note.key.hex()}) + "\n"
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = self._open(os.O_CREAT)
         try:
             size = os.fstat(fd).st_size
             if size >= MAX_BYTES:
@@ -95,10 +97,23 @@ class Notes:
     def clear(self, size: int) -> None:
         """Forget all notes, unless there are more than the ``size`` bytes that were read."""
         try:
-            if self._path.stat().st_size == size:
-                self._path.unlink()
+            fd = self._open()
         except FileNotFoundError:
-            pass
+            return
+        try:
+            if os.fstat(fd).st_size == size:
+                self._path.unlink()
+        finally:
+            os.close(fd)
+
+    def _open(self, flags: int = 0) -> int:
+        """The file and its lock; not one that was cleared while the lock was waited for."""
+        while True:
+            fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
+            flock(fd, LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(fd)
 
 
 def _parse(line: bytes) -> Unseeded | None:

@@ -1,6 +1,11 @@
 """Counters that a configuration change created get the ledger's sum, once (SEMANTICS §16)."""
 
+import threading
+from dataclasses import replace
+from pathlib import Path
+
 from gateway.clock import DAY_US, MINUTE_US, SECOND_US
+from gateway.counters.seeding import Notes, describe
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
 
 MONTHLY = Limit("monthly", "calls", 100, CalendarWindow("month"), Algorithm.CALENDAR, ("key", "tenant"), routes=("r",))
@@ -95,3 +100,22 @@ def test_a_counter_is_set_right_and_never_negative(open_store, bind_to, clock, n
     assert all(store.amend(key, [(now, -30)]) for key in keys)
     assert [state.remaining for state in store.read(binding.counters(now))] == [100, 100]
     assert not store.amend(bytes(16), [(now, 1)])
+
+
+def test_a_note_that_comes_while_the_others_are_cleared_is_kept(tmp_path, bind_to, clock, monkeypatch):
+    (counter,) = bind_to([MONTHLY]).counters(clock.now())
+    first = describe(counter, clock.now())
+    second = replace(first, key=bytes(16))
+    notes, unlink, adding = Notes(tmp_path / "notes"), Path.unlink, []
+
+    def add_and_unlink(path):
+        adding.append(threading.Thread(target=Notes(tmp_path / "notes").add, args=(second,)))
+        adding[0].start()
+        adding[0].join(0.3)  # without a lock it is written now, and lost
+        unlink(path)
+
+    notes.add(first)
+    monkeypatch.setattr(Path, "unlink", add_and_unlink)
+    notes.clear(notes.read()[1])
+    adding[0].join(10)
+    assert notes.read()[0] == [second]
