@@ -15,6 +15,9 @@ from typer.testing import CliRunner, Result
 from gateway.cli import export, exporting
 from gateway.ids import format_id
 from gateway.metering.record import CallRecord
+from gateway.metering.rollup import QUARTER_US
+from gateway.storage.ports import PLATFORM
+from gateway.storage.sealing import Bounds
 from gateway.storage.store import open_store
 
 CONFIG = """\
@@ -92,3 +95,18 @@ def test_without_an_end_it_stops_where_the_ledger_is_complete(folder: Path) -> N
     post(folder, [call(T0)])  # in the future: beyond any watermark
     assert run(folder, "--format", "jsonl").stdout == ""
     assert "later calls may be missing" in run(folder, "--until", "2100-01-01").stderr
+
+
+def test_what_was_pruned_is_named_and_many_stretches_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prune() -> None:
+        store = await open_store("sqlite:///data/gateway.db", folder)
+        await store.ledger.prune(PLATFORM, Bounds("acme", T0 + 99 * QUARTER_US), T0)
+        await store.close()
+
+    monkeypatch.setattr(exporting, "STRETCHES", 2)
+    post(folder, [call(T0 + 2 * n * QUARTER_US) for n in range(5)])  # every other quarter hour has none
+    asyncio.run(prune())
+    said = [line for line in run(folder, "--until", "2100-01-01").stderr.splitlines() if "pruned" in line]
+    assert len(said) == 3
+    assert said[1].endswith("1 rows from 2027-01-15T08:30:00.000Z to 2027-01-15T08:45:00.000Z")
+    assert said[2].endswith("3 rows from 2027-01-15T09:00:00.000Z to 2027-01-15T10:15:00.000Z, in 3 stretches")
