@@ -1,5 +1,6 @@
 """From a request's bytes to validated models; every fault of the input is told at once."""
 
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from gateway.api.problems import ApiError, FieldError
 
 M = TypeVar("M", bound=BaseModel)
 MAX_ERRORS = 50
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 async def read_body(request: web.Request, max_body: int, media_types: tuple[str, ...]) -> bytes:
@@ -48,6 +50,9 @@ def parse_query(request: web.Request, model: type[M]) -> M:
     repeated = [name for name in set(request.query) if len(request.query.getall(name)) > 1]
     if repeated:
         raise ApiError("invalid", errors=tuple(FieldError(name, "is given twice") for name in sorted(repeated)))
+    odd = [name[:100] for name, value in request.query.items() if CONTROL.search(value)][:MAX_ERRORS]
+    if odd:  # PostgreSQL takes no NUL, and nothing that one may ask for holds one
+        raise ApiError("invalid", errors=tuple(FieldError(name, "must not hold control characters") for name in odd))
     try:
         return model.model_validate_strings(dict(request.query))
     except ValidationError as error:

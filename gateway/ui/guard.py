@@ -76,6 +76,8 @@ def guarded(access: Access, handler: Handler) -> Door:
     """The handler behind its door. Foreign doors are 404: nobody learns what is behind them."""
 
     async def enter(request: web.Request) -> web.StreamResponse:
+        if "\0" in request.path or any("\0" in value for value in request.query.values()):
+            raise web.HTTPNotFound  # no name of ours holds one, and PostgreSQL takes none
         visitor = await request.app[SESSIONS].find(request.cookies.get(COOKIE, ""))
         visit = Visit(visitor, request.cookies.get(NONCE_COOKIE, "")[:64] or secrets.token_urlsafe(18))
         if access != "anyone":
@@ -143,7 +145,12 @@ async def _check_form(request: web.Request, visit: Visit) -> None:
         raise web.HTTPForbidden(text="This form was sent from another site.\n")
     if (request.content_length or 0) > MAX_FORM:
         raise web.HTTPRequestEntityTooLarge(MAX_FORM, request.content_length or 0)
-    form = await request.post()
+    try:
+        form = await request.post()
+    except ValueError:  # text that is not UTF-8, or a body that is no form
+        raise web.HTTPBadRequest from None
+    if any(isinstance(value, str) and "\0" in value for value in form.values()):
+        raise web.HTTPBadRequest
     token = form.get("csrf")
     if not isinstance(token, str) or not request.app[SESSIONS].csrf_matches(visit.binding, token):
         raise web.HTTPForbidden(text="This page was open too long. Go back, reload it and try again.\n")

@@ -151,6 +151,7 @@ async def test_odd_headers(world: ApiWorld) -> None:
 async def test_odd_requests(world: ApiWorld) -> None:
     token = await world.enter("owner", "acme")
     for path in ("/calls?limit=0", "/calls?limit=x", "/calls?limit=1&limit=2", "/calls?nonsense=1", "/calls?after=%00",
+                 "/invoices?after=%00", "/users?after=a%00b", "/usage?key=%00", "/audit?actor=%0A",
                  "/calls?since=yesterday", "/usage?start=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z",
                  "/usage?end=0001-01-01T00:00:00Z", "/usage?end=9999-12-31T23:59:59Z",
                  "/usage?start=1990-01-01T00:00:00Z", "/usage/series?bucket=hour&start=2026-01-01T00:00:00Z",

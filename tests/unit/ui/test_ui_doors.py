@@ -244,6 +244,23 @@ async def test_behind_a_trusted_proxy_each_person_has_an_address(tmp_path):
         assert await guess(99, "192.0.2.2") == 401
 
 
+async def test_no_page_takes_a_nul_or_text_that_is_no_text(world):
+    await world.enter("admin")
+    for path in (
+        "/admin/tenants?search=%00",
+        "/admin/tenants/a%00b",
+        "/admin/invoices?after=%00",
+        "/admin/calls?key=%00",
+    ):
+        assert await status(world, path) == 404, path
+    csrf = await world.csrf("/account")
+    fields = {"csrf": csrf, "email": "a\0@example.com", "role": "admin"}
+    assert (await world.client.post("/admin/people/invite", data=fields)).status == 400
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    for body in (b'--b\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n\xff\xfe\r\n--b--\r\n', b"nonsense"):
+        assert (await world.client.post("/account/password", data=body, headers=headers)).status in (400, 403), body
+
+
 async def test_no_first_admin_where_there_is_one(world):
     await world.person("ada@example.com", "admin")
     assert await world.accounts.first_admin_token() is None
