@@ -53,7 +53,8 @@ class RunDesk(Office):
         """Do all that is due, up to now: begin, close, finalize, mark overdue. Running it again changes nothing."""
         now = Now(at_us or self.clock.now(), actor)
         context = await self.context(now.us)
-        report = RunReport(begun=await adopt(self.billing, now, context))
+        report = RunReport()
+        report.begun = await adopt(self.billing, now, context, refused=report.failed)
         table = schema.subscriptions.c
         size, lost = self.batch, 0
         while True:

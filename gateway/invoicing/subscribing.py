@@ -16,7 +16,7 @@ from gateway.invoicing.account import FAR_US
 from gateway.invoicing.cycle import Context
 from gateway.invoicing.steps import Now
 from gateway.period import from_us, local_midnight, to_us
-from gateway.storage.billing import Billing
+from gateway.storage.billing import OTHER_CURRENCY, Billing
 from gateway.storage.billing_values import PhaseRow, SubscriptionRow
 from gateway.storage.engine import Conflict
 from gateway.storage.ports import PLATFORM
@@ -93,10 +93,13 @@ async def subscribe(billing: Billing, wish: Wish, now: Now, context: Context) ->
     return (await _begin(billing, [wish], now, context))[0]
 
 
-async def adopt(billing: Billing, now: Now, context: Context, tenant: str = "") -> int:
+async def adopt(
+    billing: Billing, now: Now, context: Context, tenant: str = "", refused: dict[str, str] | None = None
+) -> int:
     """Begin the subscriptions of tenants (or of one) that are served without one; returns how many.
 
-    Several processes may do this at once: the store holds one living subscription a tenant.
+    Several processes may do this at once: the store holds one living subscription a tenant. Whose plan is in another
+    currency than their invoices is not served until that is mended; ``refused`` is told why.
     """
     async with billing.read(PLATFORM) as books:
         found = await books.without_subscription(tenant)
@@ -105,10 +108,12 @@ async def adopt(billing: Billing, now: Now, context: Context, tenant: str = "") 
     wishes = [_wish(row, before, context) for row, before in found]
     # A plan that was taken out of the configuration is not sold.
     wishes = [one for one in wishes if context.catalogue.last(context.settings.key(one.plan, one.tenant)) is not None]
-    for wish in list(wishes):
-        if wrong := _other_currency(wish, fixed, context):
-            logger.error("a tenant cannot be billed: %s", wrong, extra={"tenant": wish.tenant})
-            wishes.remove(wish)
+    wrong = {one.tenant: why for one in wishes if (why := _other_currency(one, fixed, context))}
+    if wrong:
+        wishes = [one for one in wishes if one.tenant not in wrong]
+        await _refuse(billing, wrong, {row["id"] for row, _ in found if row["status"] == "active"}, now)
+        if refused is not None:
+            refused |= wrong
     begun = 0
     for first in range(0, len(wishes), BATCH):
         batch = wishes[first : first + BATCH]
@@ -119,6 +124,24 @@ async def adopt(billing: Billing, now: Now, context: Context, tenant: str = "") 
                 with suppress(Conflict):
                     begun += len(await _begin(billing, [wish], now, context))
     return begun
+
+
+async def _refuse(billing: Billing, wrong: dict[str, str], served: set[str], now: Now) -> None:
+    """Serve nobody who cannot be billed; a subscription that begins opens the gateway again."""
+    fresh = {tenant: why for tenant, why in wrong.items() if tenant in served}
+    if not fresh:
+        return
+    for tenant, why in fresh.items():
+        logger.error("a tenant cannot be billed: %s", why, extra={"tenant": tenant})
+    values = {"status": "suspended", "status_reason": OTHER_CURRENCY}
+    async with billing.write(PLATFORM) as books:
+        await books.set_tenants([(tenant, values) for tenant in fresh])
+        await books.audit(
+            AuditEntry(
+                now.us, now.actor, "tenant.suspend", tenant, tenant, {"status": "active -> suspended", "reason": why}
+            )
+            for tenant, why in fresh.items()
+        )
 
 
 def _other_currency(wish: Wish, fixed: dict[str, str], context: Context) -> str:

@@ -30,6 +30,9 @@ from gateway.storage.values import AuditEntry
 
 LEDGER = "ledger"
 
+OTHER_CURRENCY = "billing: its plan is in another currency than its invoices"
+"""Why a tenant is suspended that came back on a plan that it cannot be billed by."""
+
 
 class Books(BillingRows):
     """Everything of billing in one transaction: rows, the catalog, numbers, usage, audit."""
@@ -169,10 +172,12 @@ class Books(BillingRows):
         return list((await self.connection.execute(query)).mappings())
 
     async def without_subscription(self, tenant: str = "") -> list[tuple[sa.RowMapping, bool]]:
-        """Tenants (or the one) that are served without a living subscription, and whether they had one before."""
+        """Tenants (or the one) that are served without a living subscription, or would be but for a currency,
+        and whether they had one before."""
         platform_only(self._scope)
         mine = sa.exists().where(schema.subscriptions.c.tenant == tenants.c.id)
-        served = [~mine.where(schema.subscriptions.c.state != "canceled"), tenants.c.status == "active"]
+        waits = (tenants.c.status == "suspended") & (tenants.c.status_reason == OTHER_CURRENCY)
+        served = [~mine.where(schema.subscriptions.c.state != "canceled"), (tenants.c.status == "active") | waits]
         served += [tenants.c.id == tenant] if tenant else []
         had = {row["id"] for row in await self.tenants(mine, *served)}
         return [(row, row["id"] in had) for row in await self.tenants(*served)]

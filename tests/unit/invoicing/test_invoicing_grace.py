@@ -108,3 +108,22 @@ async def test_what_a_credit_note_gave_back_is_not_credited_again(shop: Any) -> 
     await shop.desk.change("ten_shop", Target("team"), "owner")
     assert await fees(shop) == [("fee", "99"), ("proration", "99.5")]
     await verified(shop)
+
+
+async def test_who_comes_back_on_a_plan_in_another_currency_is_told_and_not_served(bench: Any) -> None:
+    await bench.at("2025-02-02T00:00:00")
+    tenants = bench.snapshot.source["tenants"]
+    bench.configure(tenants={"vole": tenants["vole"]})
+    await bench.load()
+    await bench.desk.run()
+    plans = {**bench.snapshot.source["plans"], "euro": {"currency": "EUR", "billing": {"month": {"amount": "9"}}}}
+    bench.configure(plans=plans, tenants={**tenants, "acme": {"plan": "euro"}})
+    await bench.load()
+    for _ in range(2):
+        assert "in EUR" in (await bench.desk.run()).failed["acme"]
+    assert (await bench.store.tenants.get(PLATFORM, "acme")).status == "suspended"
+    bench.configure(plans=plans, tenants=tenants)
+    await bench.load()
+    assert not (await bench.desk.run()).failed
+    assert (await bench.desk.subscription(PLATFORM, "acme")).state == "active"
+    assert (await bench.store.tenants.get(PLATFORM, "acme")).status == "active"
