@@ -24,7 +24,10 @@ EVER_US = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One tenant's month by its own prices and by those of another plan; credits and late usage are left out."""
+    """One tenant's month by its own prices and by those of another plan; credits and late usage are left out.
+
+    ``plan`` is the tenant's own at the instant asked for: a month may have several, and ``now`` adds up all of them.
+    """
 
     tenant: str
     plan: str
@@ -114,4 +117,5 @@ async def _compared(
         )
         for one in (account, on_plan(account, plan, context))
     ]
-    return Comparison(account.row.tenant, account.phase(to_us(period.start)).plan, period, now, then)
+    asked_us = min(max(to_us(at), to_us(period.start)), max(to_us(period.end) - 1, to_us(period.start)))
+    return Comparison(account.row.tenant, account.phase(asked_us).plan, period, now, then)

@@ -16,6 +16,8 @@ FIRST_YEAR, LAST_YEAR = 2020, 2099
 """Outside of these years an id's time is no time; within, no row is ever in the default partition."""
 
 _DAY_MS = 86_400_000
+_PATIENCE_MS = 1_000  # posters wait while a month is emptied
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def months_of(ids: Iterable[object]) -> set[int]:
@@ -77,6 +79,13 @@ async def empty_months(connection: AsyncConnection, before_us: int) -> list[str]
         if name >= partition_name(last):
             continue
         if (await connection.execute(sa.text(f"SELECT 1 FROM {name} LIMIT 1"))).first() is None:  # noqa: S608
-            await connection.execute(sa.text(f"TRUNCATE {name}"))
+            try:
+                async with connection.begin_nested():
+                    await connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_PATIENCE_MS}ms'"))
+                    await connection.execute(sa.text(f"TRUNCATE {name}"))
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                    raise
+                break  # somebody reads for long, and posters wait for us: the next run tries again
             emptied.append(name)
     return emptied

@@ -103,8 +103,8 @@ async def live(request: web.Request, visit: Visit) -> web.StreamResponse:
         raise web.HTTPServiceUnavailable(headers={"Retry-After": "30"})
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     response.headers["X-Accel-Buffering"] = "no"
-    await response.prepare(request)
     with contextlib.suppress(ConnectionResetError, ConnectionAbortedError, StoreUnavailable):
+        await response.prepare(request)
         await response.write(b"retry: 2000\n\n")
         async with contextlib.aclosing(hub.events()) as events:
             async for sequence in events:

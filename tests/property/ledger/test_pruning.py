@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,6 +158,11 @@ async def test_a_month_that_is_sealed_gives_its_space_back(postgres_url: str, tm
     assert await ledger.release_partitions(PLATFORM, NOW) == []  # it has rows
     assert await ledger.prune(PLATFORM, Bounds("acme", T0 + DAY), NOW) == 20
     assert await ledger.release_partitions(PLATFORM, T0) == []  # the month is not over
+    reader = await asyncpg.connect(postgres_url)
+    async with reader.transaction():
+        await reader.execute("LOCK TABLE calls_2027_01 IN ACCESS SHARE MODE")  # somebody reads for long
+        assert await ledger.release_partitions(PLATFORM, NOW) == []
+    await reader.close()
     assert await ledger.release_partitions(PLATFORM, NOW) == ["calls_2027_01"]
     assert await ledger.release_partitions(PLATFORM, NOW) == []
     await ledger.post("a", frames([call(T0)], "a", 21))  # a late one still has its place
