@@ -12,6 +12,7 @@ from gateway.billing.items import FeeItem, Item
 from gateway.billing.subscription import SERVED, State, Trigger, due, transition
 from gateway.clock import DAY_US
 from gateway.invoicing.account import FAR_US, Account, TenantFacts
+from gateway.invoicing.codec import item_from_json
 from gateway.invoicing.composing import Composed, Inputs, compose_invoice, grants_of, inputs_of
 from gateway.invoicing.cycle import LATE_US, Context, correction_items, cycle_items, fee_item, next_phase, plan_of
 from gateway.invoicing.making import Making, put_invoice
@@ -234,7 +235,9 @@ async def finalize_draft(books: Books, account: Account, draft: InvoiceRow, now:
     """Make a draft final, of all that was posted by now. Its fees stay: what is asked for meanwhile is for later."""
     outcome, watermark = Outcome(), await books.watermark()
     period = Period(from_us(draft.start_us), from_us(draft.end_us))
-    fees = [item for item in inputs_of(draft).items if isinstance(item, FeeItem)]
+    waiting = [item_from_json(pending.item) for pending in account.pending]  # on the draft too, and added anew
+    settled = (item for item in inputs_of(draft).items if isinstance(item, FeeItem) and item.since == period.end)
+    fees = [item for item in settled if item not in waiting]
     items = await cycle_items(books, account, period, watermark, context, fees)
     composed = compose_for(account, "cycle", period, items, watermark, now.us, context)
     made = put_invoice(outcome, account, composed, draft, Making(context.settings, now.us, now.actor, now.us))

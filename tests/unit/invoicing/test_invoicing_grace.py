@@ -127,3 +127,12 @@ async def test_who_comes_back_on_a_plan_in_another_currency_is_told_and_not_serv
     assert not (await bench.desk.run()).failed
     assert (await bench.desk.subscription(PLATFORM, "acme")).state == "active"
     assert (await bench.store.tenants.get(PLATFORM, "acme")).status == "active"
+
+
+async def test_a_change_that_waits_for_the_next_invoice_is_on_it_once_however_often_it_is_drawn(shop: Any) -> None:
+    await shop.at("2025-03-16T12:00:00")
+    await shop.desk.change("ten_shop", Target("team"), "owner", "next_invoice")
+    await shop.at("2025-04-01T00:10:00")  # a draft, with what waited
+    await shop.at("2025-04-01T01:00:00")
+    assert await fees(shop) == [("fee", "99"), ("credit", "-49.5"), ("proration", "99.5"), ("fee", "199")]
+    await verified(shop)
