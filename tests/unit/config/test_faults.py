@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.config import yaml_tree
+
 BASE = """\
 upstreams:
   api: {targets: ["http://127.0.0.1:9001"]}
@@ -336,7 +338,8 @@ def test_tags_are_refused(faults_of, minimal: str) -> None:
     assert any("are not supported" in fault for fault in found)
 
 
-def test_aliases_of_aliases_end(faults_of) -> None:
+def test_aliases_of_aliases_end(faults_of, monkeypatch) -> None:
+    monkeypatch.setattr(yaml_tree, "MAX_NODES", 100_000)
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 8)]
     assert "more than" in faults_of("\n".join(levels))[0]

@@ -78,7 +78,7 @@ async def test_what_is_not_there_is_404(world, path):
 @pytest.mark.parametrize("path", ["/admin/calls", "/admin/tenants", "/admin/tenants/acme/calls"])
 async def test_odd_cursors_are_no_server_error(world, path, after):
     await world.enter("admin")
-    assert (await world.client.get(f"{path}?after={after}")).status in (200, 400)
+    assert (await world.client.get(f"{path}?after={after}")).status in (200, 400, 404)
 
 
 async def test_what_tenants_write_is_text(world):

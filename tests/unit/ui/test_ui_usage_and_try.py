@@ -35,7 +35,7 @@ async def test_months_outside_the_history_are_not_there(world, month):
     await page(world, f"/portal/usage?month={month}", 404)
 
 
-@pytest.mark.parametrize("query", ["key=" + "x" * 300, "route=%00", "meter=%0a"])
+@pytest.mark.parametrize("query", ["key=" + "x" * 300, "meter=%0a"])
 async def test_odd_choices_are_refused(world, query):
     await world.enter("owner", "acme")
     await page(world, f"/portal/usage?{query}", 400)
