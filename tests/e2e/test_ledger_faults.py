@@ -82,9 +82,10 @@ def test_a_full_disk_and_a_locked_database(on_error: str, upstream: RecordingUps
             load.wait_for(50)
         assert set(load.refused) <= {503}
         assert load.broken <= (4 if on_error == "refuse" else 0)  # those that were in flight when an append failed
+        wait_until(lambda: readiness(gateway)[0] == 200, "readiness")
+        time.sleep(3)  # workers publish their figures every second or so
         unmetered = int(metric(gateway, "gateway_unmetered_calls_total"))
         assert (unmetered > 0) == (on_error == "serve")
-        wait_until(lambda: readiness(gateway)[0] == 200, "readiness")
         rows = exact_after(gateway, load, SQLITE, without_record=unmetered)
     figures = {"delivered": len(load.delivered), "recorded": len(rows), "refused": load.refused, "unmetered": unmetered}
     print(f"\nproof: disk full and database locked, on_error: {on_error}: {figures}")

@@ -122,7 +122,7 @@ def exact_after(gateway: GatewayProcess, load: Load, url: str, *, without_record
     rows = read_ledger(gateway, url)
     recorded = {row.request_id for row in rows}
     assert len(rows) == len(recorded) == len({(row.id, row.part) for row in rows})
-    assert len(load.delivered - recorded) == without_record
+    assert len(load.delivered - recorded) == without_record, (len(load.delivered - recorded), without_record, len(rows))
     undelivered = [row for row in rows if row.request_id not in load.delivered | {"probe"}]
     assert {row.outcome for row in undelivered} <= {"interrupted", "client_left", "ok"}
     assert len(undelivered) <= load.broken
