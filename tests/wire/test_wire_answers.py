@@ -149,8 +149,10 @@ async def _fuzz(answer, cuts, close):
         assert first is None or first[0] in (200, 204, 502, 504)
         if first is not None and reader.our_state is h11.DONE and reader.their_state is h11.DONE:
             reader.start_next_cycle()
-            assert await _answer(client, reader) == (200, b"second")
-            assert not reader.trailing_data[0]
+            second = await _answer(client, reader)
+            if upstream.requests > 1:  # else the gateway gave the first one up (504) before it was read
+                assert second == (200, b"second")
+                assert not reader.trailing_data[0]
         client.close()
         records = await gateway.settled(1)
         assert len({record.id for record in records}) == len(records)
