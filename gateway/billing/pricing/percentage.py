@@ -29,6 +29,8 @@ class Percentage:
         return self._shares(chargeable) + self._fees(max(0, usage.events - self.free_events))
 
     def _shares(self, chargeable: Decimal) -> tuple[Step, ...]:
+        if self.tiers and not chargeable:
+            return at_zero(self.tiers)
         tiers = self.tiers or (Tier(unit=self.percent),)
         steps: list[Step] = []
         for reached in walk(tiers, chargeable):

@@ -67,6 +67,9 @@ TIERS = [{"up_to": 10, "unit": 10, "flat": 2}, {"up_to": 20, "unit": 5, "flat": 
         ({"type": "percentage", "percent": "2.9", "fixed": "0.30"}, 0, "0.00"),
         ({"type": "percentage", "percent": "2.9", "fixed": "0.30"}, 100, "3.20"),
         ({"type": "percentage", "percent": 1, "free_units": 100, "fixed": "0.30"}, 50, "0.30"),
+        # at_zero with free units: what is all free costs what nothing costs
+        ({"type": "percentage", "tiers": [{"percent": 1, "flat": 5, "at_zero": True}], "free_units": 9}, 0, "5.00"),
+        ({"type": "percentage", "tiers": [{"percent": 1, "flat": 5, "at_zero": True}], "free_units": 9}, 9, "5.00"),
         ({"type": "percentage", "tiers": [{"up_to": 1000, "percent": 1, "flat": 200}, {"percent": 2}]}, 1500, "220.00"),
         (
             {"type": "percentage", "tiers": [{"up_to": 1000, "percent": 1, "flat": 200}, {"percent": 2}], "fixed": 1},
