@@ -25,10 +25,12 @@ def export(
     format: Annotated[str, typer.Option(help="csv or jsonl.")] = "csv",
     out: Annotated[Path, typer.Option(help="The file to write, whole or not at all; - is standard output.")] = STDOUT,
     config: ConfigOption = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     from gateway.cli.exporting import export_calls, opened_output
     from gateway.cli.reading import read
 
+    format = "jsonl" if as_json else format
     if format not in FORMATS:
         fail(f"--format {format}: expected csv or jsonl", EXIT_USAGE)
     try:

@@ -37,6 +37,7 @@ def retire_command(
     host: Annotated[str, typer.Argument(help="The host's id, as list and reconcile name it.")],
     yes: Annotated[bool, typer.Option("--yes", help="Its data_dir is gone, or all of its spool is shipped.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
 ) -> None:
     """Wait for a host no longer: what it has not shipped is taken as never to come. It counts again when it ships."""
     from gateway.cli.reading import read
@@ -44,7 +45,10 @@ def retire_command(
     if not yes:
         fail("bills will not wait for what this host has not shipped: say --yes", 2)
     read(config, lambda reading: retire(reading, host))
-    say(f"host {host} is retired")
+    if as_json:
+        print_json({"retired": host})
+    else:
+        say(f"host {host} is retired")
 
 
 async def retire(reading: "Reading", host: str) -> None:

@@ -108,10 +108,15 @@ def rotate(
 
 
 @keys.command("revoke")
-def revoke(key: KeyArgument, tenant: OfTenantOption = None, config: ConfigOption = DEFAULT_CONFIG) -> None:
+def revoke(
+    key: KeyArgument, tenant: OfTenantOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
     """End a key now: every local worker refuses it when this returns."""
     _run(config, lambda desk: desk.revoke(key, tenant))
-    say(f"revoked {key}")
+    if as_json:
+        print_json({"revoked": key})
+    else:
+        say(f"revoked {key}")
 
 
 @keys.command("import")

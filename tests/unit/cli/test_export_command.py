@@ -74,7 +74,7 @@ def test_formulas_are_text_in_csv_and_exact_in_json(folder: Path) -> None:
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     assert (row["request_id"], row["path"], row["units"]) == ('\'=cmd|"x"!A1', '/a,"b"\n☃', '{"calls":1,"tokens":3}')
     assert (row["billable"], row["part_at"]) == ("true", "")
-    line = json.loads(run(folder, "--until", "2100-01-01", "--format", "jsonl").stdout)
+    line = json.loads(run(folder, "--until", "2100-01-01", "--json").stdout)
     assert (line["request_id"], line["units"]) == ('=cmd|"x"!A1', {"tokens": 3, "calls": 1})
 
 

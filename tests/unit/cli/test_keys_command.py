@@ -98,7 +98,7 @@ def test_rotate_and_revoke(terminal: Terminal) -> None:
         second["id"]: "active",
         "k1": "active",
     }
-    assert terminal.run("keys", "revoke", second["id"]).exit_code == 0
+    assert json.loads(terminal.run("keys", "revoke", second["id"], "--json").stdout) == {"revoked": second["id"]}
     assert terminal.rows()[second["id"]]["status"] == "revoked"
     assert terminal.run("keys", "rotate", second["id"]).exit_code == 1
 

@@ -228,6 +228,6 @@ def test_a_host_that_is_gone_is_retired(gateway: Gateway) -> None:
     gateway.run("hosts", "retire", "gone", code=2)
     gateway.run("hosts", "retire", "here", "--yes", code=1)
     gateway.run("hosts", "retire", "other", "--yes", code=1)
-    gateway.run("hosts", "retire", "gone", "--yes")
+    assert gateway.json("hosts", "retire", "gone", "--yes") == {"retired": "gone"}
     assert [one["host"] for one in gateway.json("hosts", "list")] == ["here"]
     assert not gateway.json("reconcile")["silent_hosts"]
