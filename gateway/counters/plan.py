@@ -10,7 +10,15 @@ from typing import Final
 
 from gateway.counters import layout as at
 from gateway.quotas import bucket, calendar, concurrent, sliding
-from gateway.quotas.counter import Counter, CounterRequest, Decision, DecisionFlag, LimitState, Reservation
+from gateway.quotas.counter import (
+    Counter,
+    CounterRequest,
+    Decision,
+    DecisionFlag,
+    LimitState,
+    Reservation,
+    effective_end,
+)
 from gateway.quotas.limit import Algorithm
 
 Words = tuple[int, int, int, int]
@@ -136,7 +144,14 @@ def decide(source: mmap, items: tuple[Item, ...], taken: Taken, at_us: int) -> D
     if not admitted:  # nothing was taken, so more remains
         kept = [state_of(source, item.offset, item.counter, at_us).remaining for item in items]
         states = [
-            LimitState(state.limit, remaining, state.reset_us, state.violated, state.retry_us, state.window_us)
+            LimitState(
+                state.limit,
+                remaining,
+                effective_end(state.reset_us, state.retry_us),
+                state.violated,
+                state.retry_us,
+                state.window_us,
+            )
             for state, remaining in zip(states, kept, strict=True)
         ]
     flags = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from struct import Struct
 
 from gateway.errors import StoreUnavailable
-from gateway.quotas.counter import Counter, Decision, DecisionFlag, LimitState, Reservation
+from gateway.quotas.counter import Counter, Decision, DecisionFlag, LimitState, Reservation, effective_end
 from gateway.quotas.limit import Algorithm, Limit
 
 SCRIPT = Path(__file__).with_name("redis.lua").read_bytes()
@@ -147,7 +147,8 @@ class Prepared:
             if violated:
                 if soft and admitted:
                     flags = int(DecisionFlag.OVERAGE)
-                states.append(LimitState(limit, left if left > 0 else 0, reset_us, True, retry_us, window_us))
+                end_us = reset_us if admitted else effective_end(reset_us, retry_us)
+                states.append(LimitState(limit, left if left > 0 else 0, end_us, True, retry_us, window_us))
             else:
                 states.append(LimitState(limit, left if left > 0 else 0, reset_us, False, 0, window_us))
             if made:

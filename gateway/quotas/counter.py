@@ -102,6 +102,14 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
     over: int = 0
 
 
+def effective_end(reset_us: int, retry_us: int) -> int:
+    """The reset to state for a violated limit: its window's end, or earlier when this call passes earlier.
+
+    draft-ietf-httpapi-ratelimit-headers-11 §6: Retry-After is not before the end of the stated effective window.
+    """
+    return retry_us if 0 < retry_us < reset_us else reset_us
+
+
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """The store's answer. ``at_us`` is the call's one time (SEMANTICS §1). When not ``admitted`` nothing was taken."""
 

@@ -76,6 +76,18 @@ def test_every_violated_limit_is_named_and_the_longest_wait_counts(take, limit_o
     assert retry_after(decision) == -(-(decision.states[1].reset_us - decision.at_us) // SECOND_US)
 
 
+def test_a_refusal_states_no_window_beyond_its_retry_after(take, limit_of, bind_to, clock):
+    """draft-ietf-httpapi-ratelimit-headers-11 §6: Retry-After is not before the end of the stated window."""
+    binding = bind_to([limit_of("sliding", 2)])
+    take(binding)
+    clock.advance(SECOND_US * 20)
+    take(binding)
+    decision = take(binding)
+    (state,) = decision.states
+    assert not decision.admitted
+    assert state.reset_us == state.retry_us < decision.at_us + state.window_us
+
+
 @pytest.mark.parametrize("kind", ["calendar", "sliding", "bucket"])
 def test_retry_is_the_first_instant_of_admission(kind, take, limit_of, bind_to, clock):
     binding = bind_to([limit_of(kind, 3)])
