@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 from gateway.ids import new_id
 from gateway.storage.account_values import Invitation
 from gateway.storage.engine import Conflict
+from gateway.storage.people import LOGIN_PURPOSES
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.storage.store import Store
 from gateway.storage.values import AuditEntry, Link, LinkPurpose, User
@@ -100,10 +101,10 @@ class Registration:
             await asyncio.gather(*self._tasks)
 
     async def reset(self, token: str, password: str) -> User:
-        """A new password by the link that ``forgot`` sent; every session of the person ends."""
+        """A new password by the link that ``forgot`` sent, or by the operator's; every session of the person ends."""
         hashed = await self._accounts.hash(password)
         async with self._store.unit():
-            user = await self._redeem(token, "password")
+            user = await self._redeem(token, "password", *LOGIN_PURPOSES)
             await self._accounts.set_hash(user, hashed)
             await self._store.people.set_verified(PLATFORM, user.id, self._clock.now())
         return user
@@ -152,8 +153,8 @@ class Registration:
         await self._store.people.create_link(PLATFORM, Link(token_hash(token), user.id, purpose, now, now + ttl_us))
         return token
 
-    async def _redeem(self, token: str, purpose: LinkPurpose) -> User:
-        link = await self._store.people.use_link(PLATFORM, token_hash(token), self._clock.now(), (purpose,))
+    async def _redeem(self, token: str, *purposes: LinkPurpose) -> User:
+        link = await self._store.people.use_link(PLATFORM, token_hash(token), self._clock.now(), purposes)
         user = await self._store.people.get_user(PLATFORM, link.user) if link else None
         if user is None or user.status != "active":
             raise _link_over()

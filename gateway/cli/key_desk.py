@@ -44,8 +44,6 @@ class KeyDesk:
         """Mint and store a key; raises ``GatewayError`` when there is no such tenant, or it is closed."""
         await self._require(tenant)
         now = self._clock.now()
-        if expires_us is not None and expires_us <= now:
-            raise GatewayError("--expires is in the past")
         minted = mint(now)
         key = Key(
             minted.id, tenant, minted.hash, name or "key", scopes, now, expires_us, source="store", hint=minted.hint
@@ -178,7 +176,10 @@ def parse_expiry(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f'--expires: expected a date or a duration such as "90d", found "{text}"') from None
-    return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    expires_us = to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    if expires_us <= SystemClock().now():
+        raise ValueError("--expires is in the past")
+    return expires_us
 
 
 def yaml_lines(name: str, expires: str, scopes: tuple[str, ...]) -> tuple[str, str]:

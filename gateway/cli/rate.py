@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from gateway.billing.line import Line
 from gateway.billing.rating import Rated, rate
 from gateway.billing.wording import describe_step, grouped
-from gateway.cli.common import EXIT_USAGE, JsonOption, fail, print_json, print_table
+from gateway.cli.common import DEFAULT_CONFIG, EXIT_USAGE, JsonOption, fail, print_json, print_table
 from gateway.config.price_file import MAX_BYTES, read_price
 from gateway.config.price_schema import exact_decimal
 from gateway.money import MoneyError, exponent, plain
@@ -38,7 +38,10 @@ def rate_command(
     currency: Annotated[
         str | None, typer.Option(help="Where the price names none; else billing.currency of -c FILE, else USD.")
     ] = None,
-    config: Annotated[Path | None, typer.Option("-c", "--config", help="Where to look up billing.currency.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="For billing.currency; by default gateway.yaml, if there is one."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Rate a quantity at one price and show every step.
@@ -51,7 +54,7 @@ def rate_command(
             _number("--quantity", quantity, signed=True),
             _currency(currency, config),
             billed_quantity=_number("--billed-quantity", billed_quantity),
-            billed_amount=None if billed_amount is None else _number("--billed-amount", billed_amount),
+            billed_amount=None if billed_amount is None else _number("--billed-amount", billed_amount, signed=True),
             events=events,
             billed_events=billed_events,
         )
@@ -127,6 +130,8 @@ def _number(option: str, text: str, *, signed: bool = False) -> Decimal:
 
 def _currency(currency: str | None, config: Path | None) -> str:
     """SEMANTICS §38: the price's own currency goes first, and is looked at where it is rated."""
+    if config is None and DEFAULT_CONFIG.is_file():
+        config = DEFAULT_CONFIG
     if currency is None and config is not None:
         from gateway.config.loader import load
 

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from gateway.accounts.people import RESET_TTL_US, Accounts, link_url
+from gateway.accounts.people import RESET_TTL_US, Accounts, link_url, normal_email
 from gateway.accounts.refused import AccountError
 from gateway.cli.common import DEFAULT_CONFIG, EXIT_USAGE, ConfigOption, JsonOption, fail, print_json, say
 from gateway.clock import SystemClock
@@ -47,6 +47,10 @@ def create(
     allowed = TENANT_ROLES if tenant is not None else PLATFORM_ROLES
     if role not in allowed:
         fail(f"--role {role}: expected {', '.join(allowed[:-1])} or {allowed[-1]}", EXIT_USAGE)
+    try:
+        normal_email(email)
+    except AccountError as error:
+        fail(str(error), EXIT_USAGE)
     chosen: Role = next(known for known in get_args(Role) if known == role)
 
     async def work(snapshot: Snapshot, store: Store, accounts: Accounts) -> tuple[User, str]:

@@ -82,6 +82,15 @@ async def test_a_forgotten_password(world: ApiWorld) -> None:
     assert (await world.ask("POST", "/auth/reset/confirm", late))[0] == 410
 
 
+async def test_a_link_of_the_operator_sets_a_password_too(world: ApiWorld) -> None:
+    await world.enter("owner", "acme")
+    accounts = world.services.accounts
+    link = await accounts.issue_link(world.people["owner@acme"], "invite", HOUR_US)
+    assert (await world.ask("POST", "/auth/verify", {"token": link}))[0] == 410
+    assert (await world.ask("POST", "/auth/reset/confirm", {"token": link, "password": PASSWORD}))[0] == 200
+    assert (await log_in(world, "owner@acme.example"))[0] == 200
+
+
 async def test_join_by_invitation(world: ApiWorld) -> None:
     owner, admin = await world.enter("owner", "acme"), await world.enter("admin", "acme")
     ask = {"email": "New@acme.example", "role": "owner"}

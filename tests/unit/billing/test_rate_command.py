@@ -151,3 +151,15 @@ def test_faults_name_file_line_and_field(run: Any, price: str, faults: list[str]
 @pytest.mark.parametrize("quantity", ["", "1e3", "NaN", "Infinity", "1_000", "١", " 1", "0x10", "-"])
 def test_a_quantity_is_a_plain_decimal(run: Any, quantity: str) -> None:
     assert "--quantity" in run(GRADUATED, f"--quantity={quantity}", code=2)
+
+
+def test_the_currency_is_that_of_a_gateway_yaml_in_this_folder(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gateway.yaml").write_text(
+        "billing: {currency: JPY}\nupstreams: {a: {targets: ['http://127.0.0.1:1']}}\n"
+        "routes: {r: {match: {paths: [/]}, upstream: a, auth: none}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run("type: per_unit\nunit: '0.5'\n", "--quantity", "3")["amount"] == "2"
+    assert run("type: per_unit\nunit: '0.5'\ncurrency: USD\n", "--quantity", "3")["amount"] == "1.50"

@@ -73,7 +73,7 @@ def test_yaml_lines_are_valid_and_store_nothing(terminal: Terminal) -> None:
     [
         (("create", "nope"), 1, "there is no tenant nope; the configuration has acme, globex"),
         (("create", "acme", "--expires", "yesterday"), 2, "--expires: expected a date or a duration"),
-        (("create", "acme", "--expires", "2001-01-01"), 1, "--expires is in the past"),
+        (("create", "acme", "--expires", "2001-01-01"), 2, "--expires is in the past"),
         (("create", "acme", "--scopes", "a b/c"), 2, '--scopes: "b/c" is no scope'),
         (("revoke", "nope"), 1, "there is no key nope"),
         (("revoke", "k1"), 1, "key k1 is managed by the configuration"),
