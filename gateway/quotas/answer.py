@@ -100,7 +100,8 @@ def _older_fields(states: Sequence[LimitState], at_us: int) -> list[tuple[bytes,
     shown = [state for state in states if state.limit.mode != "shadow"]
     if not shown:
         return []
-    tightest = min(shown, key=lambda state: (not state.violated, state.remaining))
+    # A soft limit never refuses, so a hard one says more about what is left.
+    tightest = min(shown, key=lambda state: (state.limit.mode != "hard", not state.violated, state.remaining))
     return x_fields(tightest.limit.max, tightest.remaining, _reset_s(tightest, at_us))
 
 

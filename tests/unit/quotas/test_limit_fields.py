@@ -42,6 +42,12 @@ def test_older_fields_show_the_tightest_limit():
     assert [name for name, _ in both][:3] == [b"RateLimit-Policy", b"RateLimit", b"X-RateLimit-Limit"]
 
 
+def test_older_fields_show_a_soft_limit_only_where_there_is_no_hard_one():
+    soft = LimitState(SOFT, 0, NOW, True, NOW + 5, MINUTE_US)
+    assert limit_fields((soft, BURST_STATE), NOW, "x-ratelimit")[0] == (b"X-RateLimit-Limit", b"600")
+    assert limit_fields((soft,), NOW, "x-ratelimit")[0] == (b"X-RateLimit-Limit", b"1")
+
+
 @pytest.mark.parametrize("style", ["ietf", "x-ratelimit", "both", "off"])
 def test_nothing_is_said_about_no_limit_or_a_shadow_limit(style):
     assert limit_fields((), NOW, style) == []
