@@ -101,6 +101,23 @@
     });
   }
 
+  // A bar tells its figures at once, where the pointer is; without this file the browser shows its own title.
+  let tip = null;
+  document.addEventListener("pointermove", (event) => {
+    const bar = event.target.closest?.(".col"), title = bar?.querySelector("title");
+    if (title) { bar.dataset.tip = title.textContent; title.remove(); }
+    if (!bar?.dataset.tip) { if (tip) tip.hidden = true; return; }
+    if (!tip) { tip = document.createElement("div"); tip.className = "tip"; document.body.append(tip); }
+    tip.hidden = false;
+    tip.textContent = bar.dataset.tip;
+    const box = bar.getBoundingClientRect(), half = tip.offsetWidth / 2 + 8;
+    tip.style.left = `${Math.min(Math.max(box.left + box.width / 2, half), innerWidth - half) - half + 8}px`;
+    tip.style.top = `${Math.max(event.clientY - tip.offsetHeight - 14, 8)}px`;
+  });
+
+  for (const here of document.querySelectorAll(".side nav [aria-current], .tabs [aria-current]"))
+    here.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-submit-on-change]");
     if (form) form.requestSubmit();

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from gateway.storage.ports import PLATFORM
 HEADER = "Idempotency-Key"
 KEPT_US = DAY_US
 MAX_KEY = 255
+_WELL_FORMED = re.compile(rf"[!-~]{{1,{MAX_KEY}}}")
 _NONCE = 12
 _NOT_KEPT = (401, 403, 408, 429)
 
@@ -76,8 +78,8 @@ class Keeper:
     def alone(self, call: Call, key: str) -> Iterator[None]:
         """A second request with the key is told to wait while the first is under way in this process. Of several
         processes, the store lets one at a time go on."""
-        if not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-            raise ApiError("malformed", f"{HEADER} is 1 to {MAX_KEY} printable characters.")
+        if not _WELL_FORMED.fullmatch(key):
+            raise ApiError("malformed", f"{HEADER} is 1 to {MAX_KEY} printable ASCII characters without spaces.")
         mine = (_owner(call), key)
         if mine in self._running:
             raise ApiError("idempotency_in_progress", headers={"Retry-After": "1"})

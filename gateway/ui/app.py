@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal
+from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
@@ -33,7 +34,7 @@ from gateway.ui import (
 )
 from gateway.ui.assets import Assets
 from gateway.ui.contexts import Message
-from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded
+from gateway.ui.guard import SECURITY_HEADERS, Access, Handler, Need, NotForRole, guarded, safe_next
 from gateway.ui.keys import (
     ACCOUNTS,
     ASSETS,
@@ -158,8 +159,11 @@ OWN_PATHS = tuple(f"/{name}" for name in OWN_PAGES.split())
 PROBLEMS: dict[int | Literal["role"], tuple[str, str]] = {
     "role": ("Not with your role", "Your role may not do this. An owner or an administrator can."),
     400: ("That request makes no sense", "The address or the form is not one of ours."),
-    401: ("Log in first", "Your session has ended."),
-    403: ("That form did not come from here", "It was open too long or sent from another site. Reload and try again."),
+    401: ("Log in first", "Your session has ended, and nothing was changed. Log in and send the form again."),
+    403: (
+        "That form did not come from here",
+        "It was open too long, or sent from another site. Nothing was changed: open it anew and send it again.",
+    ),
     404: ("Nothing here", "This page does not exist, or is not yours to see."),
     405: ("Not like that", "This address does not take such a request."),
     413: ("Too much", "The form is larger than any of ours."),
@@ -198,6 +202,7 @@ def build_ui(services: UiServices) -> web.Application:
 
 async def _stop_live(app: web.Application) -> None:
     await app[LIVE].close()
+    await app[PLATFORM_READER].close()
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:
@@ -239,10 +244,24 @@ def _wants_page(request: web.Request) -> bool:
     )
 
 
+def _came_from(request: web.Request) -> str:
+    """The page of ours whose form this is."""
+    try:
+        return safe_next(urlsplit(request.headers.get("Referer", "")).path)
+    except ValueError:
+        return "/"
+
+
 def _problem(request: web.Request, kind: int | Literal["role"], headers: dict[str, str]) -> web.Response:
     status = 403 if kind == "role" else kind
     heading, text = PROBLEMS.get(kind, ("That did not work", "The request was refused."))
-    response = message(request, None, Message(status, heading, text, "Back to the start", "/"))
+    action, where = "Back to the start", "/"
+    came = _came_from(request) if request.method == "POST" else "/"
+    if kind == 401:
+        action, where = "Log in", f"/login?next={quote(came, safe='')}"
+    elif kind == 403 and came != "/":
+        action, where = "Back to the form", came
+    response = message(request, None, Message(status, heading, text, action, where))
     for name in ("Retry-After", "Allow", "WWW-Authenticate"):
         if name in headers:
             response.headers[name] = headers[name]

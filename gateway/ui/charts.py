@@ -41,7 +41,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """A bar chart ready for the template. ``ticks`` are the axis values from the top; ``unit`` is what bars count."""
+    """A bar chart ready for the template. ``ticks`` are the axis values from the top; ``axis`` has a label
+    a bar, mostly empty; ``unit`` is what bars count."""
 
     id: str
     title: str
@@ -106,7 +107,8 @@ def bar_chart(chart_id: str, title: str, points: Sequence[Point], unit: str = "c
     total, failed = sum(p.good + p.bad for p in points), sum(p.bad for p in points)
     of_them = f", {failed:,} failed," if failed else ""
     description = f"{total:,} {unit}{of_them} in {len(points)} intervals; the highest axis mark is {top:,}."
-    axis = tuple(points[i].short for i in _axis_indexes(len(points)))
+    last, step = len(points) - 1, _axis_step(len(points))
+    axis = tuple("" if (last - index) % step else point.short for index, point in enumerate(points))
     ticks = (top, top // 2, 0)
     return BarChart(chart_id, title, description, len(points) * SLOT, tuple(bars), ticks, axis, tuple(points), unit)
 
@@ -115,6 +117,6 @@ def _height(value: int, top: int) -> float:
     return max(round(value / top * PLOT_HEIGHT, 2), 1.2) if value else 0.0
 
 
-def _axis_indexes(count: int) -> list[int]:
-    """First, middle and last, without repeats."""
-    return sorted({0, count // 2, count - 1}) if count else []
+def _axis_step(count: int) -> int:
+    """Every how many bars a label fits on a phone."""
+    return 3 if count <= 12 else 6 if count <= 24 else 7

@@ -12,7 +12,7 @@ from gateway.ui.charts import BarChart, Point, bar_chart, shares
 from gateway.ui.contexts import CallList, Overview, RouteLine, TenantLine, TenantList
 from gateway.ui.example import example_call
 from gateway.ui.kept import Kept
-from gateway.ui.platform_usage import platform_usage
+from gateway.ui.platform_usage import Bills, platform_usage
 from gateway.ui.services import UiServices
 
 TOP = 8
@@ -25,8 +25,14 @@ class PlatformReader:
 
     def __init__(self, services: UiServices) -> None:
         self._services = services
-        self._usage = Kept(services.clock, lambda: platform_usage(services), self._version)
+        bills = Bills(services)
+        self._usage = Kept(services.clock, lambda: platform_usage(services, bills), self._version)
         self._overview = Kept(services.clock, self._read_overview, self._version)
+
+    async def close(self) -> None:
+        """End what is being read."""
+        await self._overview.close()
+        await self._usage.close()
 
     async def overview(self) -> Overview:
         """The last 24 hours and the month so far."""

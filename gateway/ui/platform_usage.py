@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -10,7 +11,7 @@ from gateway.storage.ports import PLATFORM, UsageQuery
 from gateway.storage.values import UsageSum
 from gateway.tenants.model import Tenant
 from gateway.tenants.zones import current_month
-from gateway.ui.services import UiServices
+from gateway.ui.services import Bill, UiServices
 
 BATCH = 200
 EVERYBODY = 10_000_000
@@ -29,9 +30,35 @@ class PlatformUsage:
     revenue: tuple[tuple[str, Decimal], ...]
 
 
-async def platform_usage(services: UiServices) -> PlatformUsage:
+class Bills:
+    """What tenants owe, rated once for the same plan, cycle, period and units: most have not called since last time."""
+
+    def __init__(self, services: UiServices) -> None:
+        self._services = services
+        self._snapshot = services.snapshot()
+        self._known: dict[object, Bill | None] = {}
+        self._before: dict[object, Bill | None] = {}
+
+    def begin(self) -> None:
+        """A new look at everybody: what the last one did not need is forgotten, and all of it after a reload."""
+        snapshot = self._services.snapshot()
+        self._before = self._known if snapshot is self._snapshot else {}
+        self._snapshot, self._known = snapshot, {}
+
+    def of(self, tenant: Tenant, units: Mapping[str, int], period: Period) -> Bill | None:
+        """The estimate; None when the plan has no prices."""
+        of = (tenant.plan, tenant.billing_cycle, period, *sorted(units.items()))
+        for known in (self._known, self._before):
+            if of in known:
+                return self._known.setdefault(of, known[of])
+        bill = self._known[of] = self._services.estimate(self._snapshot, tenant, units, period)
+        return bill
+
+
+async def platform_usage(services: UiServices, bills: Bills) -> PlatformUsage:
     """One sum a distinct month: tenants differ in zone and anchor. Closed tenants owe nothing more and are left out."""
-    snapshot, now_us = services.snapshot(), services.clock.now()
+    bills.begin()
+    now_us = services.clock.now()
     by_period: dict[Period, list[Tenant]] = defaultdict(list)
     plans: dict[str, int] = defaultdict(int)
     for tenant in await _tenants(services):
@@ -46,7 +73,7 @@ async def platform_usage(services: UiServices) -> PlatformUsage:
             used = sums.get(tenant.id)
             if used is not None:
                 month[tenant.id] = used
-            bill = services.estimate(snapshot, tenant, used.units if used else {}, period)
+            bill = bills.of(tenant, used.units if used else {}, period)
             if bill is not None:
                 revenue[bill.currency] += bill.total
             if index % BATCH == BATCH - 1:

@@ -277,3 +277,24 @@ async def test_the_theme_is_remembered_without_a_script(world):
     data = {"csrf": await world.csrf(), "theme": "dark", "back": "/login"}
     response = await world.client.post("/theme", data=data)
     assert 'data-theme="dark"' in await response.text()
+
+
+async def test_a_form_that_outlived_its_session_leads_back_to_itself(world):
+    await world.enter("owner", "acme")
+    csrf = await world.csrf("/portal/team")
+    world.client.session.cookie_jar.clear()
+    for referer, where in (("/portal/team", "%2Fportal%2Fteam"), ("//elsewhere.example/x", "%2F"), ("http://[", "%2F")):
+        sent = await world.client.post(
+            "/portal/team/invite", data={"csrf": csrf, "email": "b@example.com"}, headers={"Referer": referer}
+        )
+        assert sent.status == 401
+        assert f'href="/login?next={where}"' in await sent.text()
+
+
+async def test_a_form_of_an_older_session_leads_back_to_itself(world):
+    await world.enter("owner", "acme")
+    sent = await world.client.post(
+        "/portal/team/invite", data={"csrf": "0" * 64}, headers={"Referer": f"{world.url}/portal/team"}
+    )
+    assert sent.status == 403
+    assert 'href="/portal/team"' in await sent.text()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.clock import SECOND_US, ManualClock
-from gateway.ui.kept import FACTOR, LONGEST_US, Kept
+from gateway.ui.kept import FACTOR, LONGEST_US, STALE_US, Kept
 
 
 class Source:
@@ -52,8 +52,27 @@ async def test_a_dear_reading_outlives_its_version(kept, source):
     source.at_version = 2
     source.clock.advance(FACTOR * SECOND_US - 1)
     assert await kept.get() == 1
-    source.clock.advance(1)
+    source.clock.advance(STALE_US)
     assert await kept.get() == 2
+
+
+async def test_nobody_waits_for_a_dear_reading_that_was_there_a_moment_ago(kept, source):
+    source.takes_us = SECOND_US
+    assert await kept.get() == 1
+    source.clock.advance(FACTOR * SECOND_US)
+    assert [await kept.get() for _ in range(3)] == [1, 1, 1]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (source.reads, await kept.get()) == (2, 2)
+
+
+async def test_closing_ends_what_is_being_read(kept, source):
+    source.takes_us = SECOND_US
+    await kept.get()
+    source.clock.advance(FACTOR * SECOND_US)
+    await kept.get()
+    await kept.close()
+    assert (source.reads, await kept.get()) == (1, 1)
 
 
 async def test_a_failed_reading_is_not_kept(source):

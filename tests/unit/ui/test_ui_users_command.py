@@ -37,7 +37,7 @@ def test_a_tenants_person_needs_a_tenant_and_a_role_of_its_side(users):
     assert users("create", "p@example.com", "--tenant", "nobody", "--role", "owner").exit_code == 1
     assert users("create", "p@example.com", "--tenant", "acme", "--role", "finance").exit_code == 2
     assert users("create", "p@example.com", "--role", "owner").exit_code == 2
-    assert users("create", "not an address", "--role", "admin").exit_code == 1
+    assert users("create", "not an address", "--role", "admin").exit_code == 2
 
 
 def test_the_same_address_twice_is_refused_and_says_what_to_do(users):
