@@ -23,8 +23,6 @@ _TIME = re.compile(
     r"(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2})",
     re.ASCII,
 )
-# What PostgreSQL or a terminal would choke on; the pattern is part of the OpenAPI document.
-_PLAIN = r"^[^\u0000-\u001f\u007f\ud800-\udfff]+$"
 
 
 class Model(BaseModel):
@@ -68,12 +66,16 @@ def time_or_none(us: int | None) -> str | None:
     return None if us is None else time_text(us)
 
 
+_ODD = r"\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
+"""Control characters, and those that turn the direction of the text after them: a name must not rewrite an invoice."""
+
+
 def _well_formed(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("is not well-formed Unicode") from None
-    if re.search(r"[\x00-\x1f\x7f]", text):
+    if re.search(f"[{_ODD}]", text):
         raise ValueError("must not hold control characters")
     return text
 
@@ -114,7 +116,7 @@ Name = Annotated[
     Field(
         min_length=1,
         max_length=100,
-        json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$"},
+        json_schema_extra={"pattern": rf"^[^{_ODD}]*[^\s{_ODD}][^{_ODD}]*$"},
     ),
     AfterValidator(_well_formed),
     AfterValidator(_visible),
