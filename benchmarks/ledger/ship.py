@@ -30,12 +30,12 @@ BATCH = 5_000
 STEP_US = 20_000  # 50 calls a second
 
 
-def frames(count: int) -> list[Frame]:
+def frames(count: int, incarnation: str = "bench-0-a", begin_us: int = T0) -> list[Frame]:
     """Calls as a small API makes them: three tenants, ten keys, four routes, two meters on half of them."""
     rng = random.Random(1)
     made = []
     for n in range(1, count + 1):
-        at_us = T0 + n * STEP_US
+        at_us = begin_us + n * STEP_US
         units = {"calls": 1, "tokens": rng.randrange(1000)} if n % 2 else {"calls": 1}
         record = CallRecord(
             id=uuid7(at_us), at_us=at_us, tenant=f"tenant{n % 3}", key=f"key_{rng.randrange(10)}",
@@ -45,7 +45,7 @@ def frames(count: int) -> list[Frame]:
             billable=True, ttfb_us=1500, duration_us=rng.randrange(200_000), attempts=1, address="192.0.2.7",
             plan="0123456789ab",
         )  # fmt: skip
-        made.append(Frame(Position("bench-0-a", n), encode(record)))
+        made.append(Frame(Position(incarnation, n), encode(record)))
     return made
 
 

@@ -55,46 +55,57 @@ def coarsened(sums: Mapping[CellKey, Sequence[int]] | Mapping[UnitKey, Sequence[
     return coarse
 
 
+Amounts = dict[str, list[int]]
+"""By meter: [units of billable records, quota units of counted records]."""
+
+
 @dataclass(slots=True)
 class Rollup:
     """Sums of many records, ready to be added to the stored ones.
 
-    ``cells`` hold [calls, billable calls, request bytes, response bytes, latency buckets …]; ``units`` hold
-    [units of billable records, quota units of counted records]. Only final parts are calls (SEMANTICS §5).
+    ``cells`` hold [calls, billable calls, request bytes, response bytes, latency buckets …]. Only final parts are calls
+    (SEMANTICS §5).
     """
 
     cells: dict[CellKey, list[int]] = field(default_factory=dict)
-    units: dict[UnitKey, list[int]] = field(default_factory=dict)
+    _amounts: dict[CellKey, Amounts] = field(default_factory=dict)
+
+    @property
+    def units(self) -> dict[UnitKey, list[int]]:
+        """The amounts, each under its cell and meter."""
+        return {(*key, meter): sums for key, amounts in self._amounts.items() for meter, sums in amounts.items()}
 
     def add(self, record: CallRecord) -> None:
         """Add one record."""
-        at_us = record.part_at_us or record.at_us  # SEMANTICS §5: a part's own time
-        rest = (record.key, record.route, record.status // 100)
-        key = (record.tenant, at_us - at_us % QUARTER_US, *rest)
+        part_at_us, units, quota_units = record.part_at_us, record.units, record.quota_units
+        at_us = part_at_us or record.at_us  # SEMANTICS §5: a part's own time
+        key = (record.tenant, at_us - at_us % QUARTER_US, record.key, record.route, record.status // 100)
         cell = self.cells.get(key)
         if cell is None:
             cell = self.cells[key] = [0] * (4 + LATENCY_BUCKETS)
-        billable = record.billable
+            self._amounts.setdefault(key, {})
         if not record.part:
             cell[0] += 1
-            cell[1] += billable
+            if record.billable:
+                cell[1] += 1
             cell[4 + bisect_left(LATENCY_BOUNDS_US, record.duration_us)] += 1
         cell[2] += record.request_bytes
         cell[3] += record.response_bytes
-        if billable:
-            self._add_units(key, record.units, 0)
+        if record.billable:
+            _add(self._amounts[key], units, 0)
         if record.counted:
             # … but its quota units stay in the windows of the call's ``Decision.at``.
-            decided = key if not record.part_at_us else (record.tenant, quarter_of(record.at_us), *rest)
-            self._add_units(decided, record.quota_units, 1)
+            if part_at_us:
+                key = (record.tenant, quarter_of(record.at_us), *key[2:])
+            _add(self._amounts.setdefault(key, {}) if part_at_us else self._amounts[key], quota_units, 1)
 
-    def _add_units(self, key: CellKey, amounts: dict[str, int], place: int) -> None:
-        for meter, amount in amounts.items():
-            unit_key = (*key, meter)
-            sums = self.units.get(unit_key)
-            if sums is None:
-                sums = self.units[unit_key] = [0, 0]
-            sums[place] += amount
+
+def _add(sums: Amounts, amounts: dict[str, int], place: int) -> None:
+    for meter in amounts:
+        present = sums.get(meter)
+        if present is None:
+            present = sums[meter] = [0, 0]
+        present[place] += amounts[meter]
 
 
 def quantile(histogram: Sequence[int], share: float) -> int | None:

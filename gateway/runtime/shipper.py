@@ -15,7 +15,7 @@ from gateway.counters.redis_desk import RedisDesk
 from gateway.errors import StoreUnavailable
 from gateway.period import from_us
 from gateway.runtime import counting, paths
-from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, stop_event
+from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, settle_heap, stop_event
 from gateway.runtime.counter_room import CounterRoom
 from gateway.runtime.ledger_stamp import LedgerStamp
 from gateway.runtime.left_limits import LeftLimits
@@ -88,6 +88,7 @@ class ShipperProcess:
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(left)), name="left limits"),
                 asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
             ]
+            settle_heap()
             await shipper.run(stop)
             self._stamp.write(shipper.state.complete_until_us)
         for task in tasks:

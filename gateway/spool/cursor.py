@@ -8,7 +8,7 @@ from typing import Literal
 
 from gateway.spool.files import PRIVATE
 from gateway.spool.folder import list_segments, read_header
-from gateway.spool.segment import HEADER_SIZE, READABLE_FORMATS, find_frame, parse_run, seed_of
+from gateway.spool.segment import FRAME_HEAD, HEADER_SIZE, READABLE_FORMATS, find_frame, parse_run, seed_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Cursor:
         self._report = report
         self._fd = -1
         self._seed = 0
+        self._end = -1  # the offset that a whole look found to be the tail's end
         self.blocked = False
 
     @property
@@ -58,6 +59,8 @@ class Cursor:
         while not self.blocked and (self._fd >= 0 or self._start()):
             # Asked before reading: once a next segment is there, this one grows no more.
             following = next((item for item in list_segments(self._folder).items() if item[0] > self.number), None)
+            if following is None and self._is_at_end():
+                break
             data = os.pread(self._fd, CHUNK, self.offset)
             frames, used = parse_run(data, 0, self._seed, self.sequence + 1, limit, budget)
             if frames:
@@ -68,6 +71,10 @@ class Cursor:
             if not self._advance(data, following):
                 break
         return []
+
+    def _is_at_end(self) -> bool:
+        """Whether nothing was written since all was blank here: the next frame begins at this very place."""
+        return self._end == self.offset and os.pread(self._fd, FRAME_HEAD, self.offset) == _ZEROS[:FRAME_HEAD]
 
     def _start(self) -> bool:
         """Open the segment that holds the frame behind the place wanted."""
@@ -99,13 +106,16 @@ class Cursor:
             return
         self.close()
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.number, self.offset = number, HEADER_SIZE
+        self.number, self.offset, self._end = number, HEADER_SIZE, -1
         self._seed = seed_of(self._folder.name, number)
 
     def _advance(self, data: bytes, following: tuple[int, Path] | None) -> bool:
         """There is no next frame at the offset: find out why. False for "not yet"."""
         if following is None:
-            return not _is_blank(data) and self._skip_damage(data)
+            if not _is_blank(data):
+                return self._skip_damage(data)
+            self._end = self.offset
+            return False
         header = read_header(following[1])
         if header is None or header.first_sequence != self.sequence + 1:
             rest = os.pread(self._fd, os.fstat(self._fd).st_size, self.offset)

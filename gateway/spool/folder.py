@@ -10,20 +10,21 @@ QUARANTINE = "quarantine"
 
 def list_incarnations(directory: Path) -> list[str]:
     """Names of all incarnations, sorted; names that start with a dot are being made."""
-    return sorted(
-        entry.name
-        for entry in directory.iterdir()
-        if entry.name != QUARANTINE and not entry.name.startswith(".") and entry.is_dir()
-    )
+    with os.scandir(directory) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name != QUARANTINE and not entry.name.startswith(".") and entry.is_dir()
+        )
 
 
 def list_segments(folder: Path) -> dict[int, Path]:
     """An incarnation's segments by number, in order; empty when there is no such incarnation."""
     try:
-        names = [(segment_number(path.name), path) for path in folder.iterdir()]
+        names = [(segment_number(name), name) for name in os.listdir(folder)]
     except FileNotFoundError:
         return {}
-    return dict(sorted((number, path) for number, path in names if number is not None))
+    return {number: folder / name for number, name in sorted((n, name) for n, name in names if n is not None)}
 
 
 def read_header(path: Path) -> Header | None:

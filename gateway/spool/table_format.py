@@ -6,6 +6,7 @@ crc32, packed record}``: one holds while the other is rewritten. Native byte ord
 that wrote it.
 """
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from mmap import mmap
@@ -97,8 +98,12 @@ def unpack_table_header(data: bytes) -> TableHeader | None:
     return TableHeader(worker, slots, slot_size, name.rstrip(b"\0").decode(), version)
 
 
+_USED = re.compile(rb"[^\0]")
+"""The state of a slot that is not free."""
+
+
 def oldest_since(table: mmap | bytes, header: TableHeader) -> int | None:
     """The earliest ``since`` of the slots in use; None when there are none. It may be read while the worker writes."""
     states = table[STATES_AT : STATES_AT + header.slots]
-    used = (header.slots_at + slot * header.slot_size for slot, state in enumerate(states) if state != State.FREE)
+    used = (header.slots_at + found.start() * header.slot_size for found in _USED.finditer(states))
     return min((SLOT.unpack_from(table, at)[1] for at in used), default=None)

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 MAX_FIGURE = 10**15
 """No size, time span or amount of one record is larger: sums of records stay within 63 bits."""
 
+_COMMON_BITS = MAX_FIGURE.bit_length() - 1
+"""Figures of no more bits are in range; larger ones are looked at one by one."""
+
 MAX_TIME_US = 253_402_300_800_000_000
 """The end of the year 9999."""
 
@@ -60,6 +63,7 @@ def check_sequence(incarnation: str, frames: Sequence[Frame]) -> None:
 def build(frames: Sequence[Frame], source: int, posting: int, skip: dict[int, str] | None = None) -> Batch:
     """Decode and add up. Rows get ``posting + 1, posting + 2 …``; ``skip`` maps a sequence to why it must stay out."""
     batch = Batch()
+    rows, used, add = batch.rows, batch.last_used, batch.rollup.add
     for frame in frames:
         try:
             entry = decode(frame.payload)
@@ -74,11 +78,12 @@ def build(frames: Sequence[Frame], source: int, posting: int, skip: dict[int, st
             batch.poison.append(Poison(frame, reason))
         elif isinstance(entry, CallRecord):
             posting += 1
-            batch.rows.append((posting, source, frame.position.sequence, *_values(entry)))
-            batch.rollup.add(entry)
+            rows.append((posting, source, frame.position.sequence, *_values(entry)))
+            add(entry)
             if entry.key:
-                used = (entry.tenant, entry.key)
-                batch.last_used[used] = max(batch.last_used.get(used, 0), entry.part_at_us or entry.at_us)
+                who, at_us = (entry.tenant, entry.key), entry.part_at_us or entry.at_us
+                if used.get(who, 0) < at_us:
+                    used[who] = at_us
         else:
             _add_refusal(batch, entry)
     return batch
@@ -133,22 +138,24 @@ def fault_of(entry: SpoolEntry) -> str:
         return "id is not 16 bytes"
     if not (0 <= entry.at_us < MAX_TIME_US and 0 <= entry.part_at_us < MAX_TIME_US):
         return "time out of range"
-    figures = (
-        entry.part,
-        entry.request_bytes,
-        entry.response_bytes,
-        entry.ttfb_us,
-        entry.duration_us,
-        *entry.units.values(),
-        *entry.quota_units.values(),
-    )
-    if min(figures) < 0 or max(figures) > MAX_FIGURE or entry.part >= 1 << 31:
-        return "figure out of range"
     if not (0 <= entry.status < 1000 and 0 <= entry.upstream_status < 1000):
         return "status out of range"
-    if not (0 <= entry.attempts < 1 << 31 and 0 <= entry.flags < 1 << 31):
-        return "attempts or flags out of range"
+    if (entry.part | entry.attempts | entry.flags) >> 31:  # one shift for all: negative figures leave something too
+        return "part, attempts or flags out of range"
+    figures = entry.request_bytes | entry.response_bytes | entry.ttfb_us | entry.duration_us
+    for amount in entry.units.values():
+        figures |= amount
+    for amount in entry.quota_units.values():
+        figures |= amount
+    if figures >> _COMMON_BITS and not _is_in_range(entry):
+        return "figure out of range"
     return _text_fault(entry.tenant, entry.key, entry.route, entry.path, entry.target, entry.request_id, entry.address)
+
+
+def _is_in_range(entry: CallRecord) -> bool:
+    sizes = (entry.request_bytes, entry.response_bytes, entry.ttfb_us, entry.duration_us)
+    figures = (*sizes, *entry.units.values(), *entry.quota_units.values())
+    return min(figures) >= 0 and max(figures) <= MAX_FIGURE
 
 
 def _refusal_fault(entry: RefusalCount) -> str:

@@ -70,6 +70,11 @@ def connect_raw(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """A plain connection for one short read at a time, on the event loop: it waits for nobody."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None)
+
+
 class Contended(StoreUnavailable):
     """A transaction met another one and is undone: it may be done again at once."""
 

@@ -1,5 +1,9 @@
 """Erasure: personal fields of a tenant's rows are blanked; no row goes, and no sum changes (SEMANTICS §28)."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import sqlalchemy as sa
 
 from gateway.storage import schema
@@ -16,21 +20,42 @@ EVENT_FIELDS = {"subject": "", "source": "", "id": ""}
 """Events stay what they were counted as; that they were here is known by the hash of their identity."""
 
 
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What one transaction blanked: how many rows, and the time that the next one goes on from."""
+
+    rows: int
+    since_us: int
+
+
 class Erasing:
     """Blanking rows of one tenant."""
 
     _database: Database
 
-    async def erase(self, scope: Scope, tenant: str, until_us: int, at_once: int = AT_ONCE) -> int:
-        """Blank some of a tenant's rows from before an instant in one transaction; returns how many, 0 at the end."""
+    async def erase(
+        self, scope: Scope, tenant: str, until_us: int, since_us: int = 0, at_once: int = AT_ONCE
+    ) -> Erased:
+        """Blank some of a tenant's rows (the empty name: calls of no tenant) of ``[since_us, until_us)``, the oldest
+        first, in one transaction; no rows at the end."""
         calls = schema.calls
-        marked = sa.or_(*(calls.c[name] != blank for name, blank in CALL_FIELDS.items()))
-        mine = [within(scope, calls.c.tenant), calls.c.tenant == tenant, calls.c.at_us < until_us, marked]
-        some = sa.select(calls.c.id, calls.c.part).where(*mine).limit(at_once)
+        some = _marked(calls, CALL_FIELDS, scope, tenant, since_us, until_us, at_once).with_only_columns(
+            calls.c.id, calls.c.part
+        )
         blank_calls = sa.update(calls).where(sa.tuple_(calls.c.id, calls.c.part).in_(some)).values(**CALL_FIELDS)
-        marked = sa.or_(*(events.c[name] != blank for name, blank in EVENT_FIELDS.items()))
-        mine = [within(scope, events.c.tenant), events.c.tenant == tenant, events.c.at_us < until_us, marked]
-        chosen = sa.select(events.c.posting).where(*mine).limit(at_once)
+        chosen = _marked(events, EVENT_FIELDS, scope, tenant, 0, until_us, at_once).with_only_columns(events.c.posting)
         blank_events = sa.update(events).where(events.c.posting.in_(chosen)).values(**EVENT_FIELDS)
         async with self._database.write() as connection:
-            return sum([(await connection.execute(blank)).rowcount for blank in (blank_calls, blank_events)])
+            times = (await connection.execute(blank_calls.returning(calls.c.at_us))).scalars().all()
+            reported = (await connection.execute(blank_events)).rowcount
+        return Erased(len(times) + reported, max(times, default=since_us))
+
+
+def _marked(
+    table: sa.Table, fields: Mapping[str, object], scope: Scope, tenant: str, since_us: int, until_us: int, count: int
+) -> sa.Select[Any]:
+    """The oldest rows of a tenant's that say something of people."""
+    time = table.c.at_us
+    marked = sa.or_(*(table.c[name] != blank for name, blank in fields.items()))
+    mine = (within(scope, table.c.tenant), table.c.tenant == tenant, time >= since_us, time < until_us, marked)
+    return sa.select(table).where(*mine).order_by(time).limit(count)

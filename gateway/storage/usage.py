@@ -95,7 +95,7 @@ class UsageReads:
             sums = await _sums(connection, scope, query, [_span(query)])
             complete_until_us = await _watermark(connection)
         total = sums.get((0, ()), UsageSum())
-        _drop_nothing(total)
+        _tidy(total)
         return UsageTotals(
             total.calls, total.billable, total.units, total.request_bytes, total.response_bytes, complete_until_us
         )
@@ -110,7 +110,7 @@ class UsageReads:
             sums = await _sums(connection, scope, query, spans)
         for (place, _), part in sums.items():
             _merge(buckets[place], part)
-            _drop_nothing(buckets[place])
+            _tidy(buckets[place])
         return buckets
 
     async def periods(
@@ -123,7 +123,7 @@ class UsageReads:
         found = [sums.get((place, ()), UsageSum()) for place in range(len(periods))]
         for one, period in zip(found, periods, strict=True):
             one.start_us, one.end_us = period
-            _drop_nothing(one)
+            _tidy(one)
         return found
 
     async def breakdown(self, scope: Scope, query: UsageQuery, by: Dimension = "route") -> list[UsageSum]:
@@ -285,9 +285,9 @@ def _merge(into: UsageSum, part: UsageSum) -> None:
         into.units[meter] = into.units.get(meter, 0) + amount
 
 
-def _drop_nothing(one: UsageSum) -> None:
-    """Leave out meters whose days were taken apart to nothing."""
-    one.units = {meter: amount for meter, amount in one.units.items() if amount}
+def _tidy(one: UsageSum) -> None:
+    """Meters by name, without those whose days were taken apart to nothing."""
+    one.units = {meter: amount for meter, amount in sorted(one.units.items()) if amount}
 
 
 def _name(value: str | int, by: Column) -> str:
@@ -300,7 +300,7 @@ def _named(sums: Sums, by: Column, column: int = 0) -> list[UsageSum]:
         name = _name(names[column], by)
         _merge(found.setdefault(name, UsageSum(name)), part)
     for one in found.values():
-        _drop_nothing(one)
+        _tidy(one)
     real = [one for one in found.values() if one.units or one.calls or one.request_bytes or one.response_bytes]
     return sorted(real, key=lambda part: (-part.calls, part.name))
 
@@ -309,7 +309,7 @@ def _by_meter(sums: Sums) -> list[UsageSum]:
     whole = UsageSum()
     for part in sums.values():
         _merge(whole, part)
-    _drop_nothing(whole)
+    _tidy(whole)
     ordered = sorted(whole.units.items(), key=lambda item: (-item[1], item[0]))
     return [UsageSum(meter, units={meter: amount}) for meter, amount in ordered]
 

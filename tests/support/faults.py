@@ -123,7 +123,8 @@ def exact_after(gateway: GatewayProcess, load: Load, url: str, *, without_record
     recorded = {row.request_id for row in rows}
     assert len(rows) == len(recorded) == len({(row.id, row.part) for row in rows})
     assert len(load.delivered - recorded) == without_record, (len(load.delivered - recorded), without_record, len(rows))
-    undelivered = [row for row in rows if row.request_id not in load.delivered | {"probe"}]
+    known = load.delivered | {"probe"}
+    undelivered = [row for row in rows if row.request_id not in known]
     assert {row.outcome for row in undelivered} <= {"interrupted", "client_left", "ok"}
     assert len(undelivered) <= load.broken
     assert used == sum(row.quota_units.get("calls", 0) for row in rows if row.counted and row.request_id != "probe")

@@ -2,6 +2,7 @@
 
 from support.records import T0, call, frames
 
+from gateway.storage.erasing import Erased
 from gateway.storage.ledger import Ledger
 from gateway.storage.ports import PLATFORM, Scope, UsageQuery
 from gateway.storage.sealing import Bounds
@@ -16,10 +17,11 @@ async def test_erasure_blanks_and_removes_nothing(ledger: Ledger) -> None:
     mine = [call(T0 + place * QUARTER, **PERSONAL) for place in range(5)]
     await ledger.post("a", frames([*mine, call(tenant="beta", **PERSONAL)], "a"))
     before = await ledger.totals(PLATFORM, DAY), await ledger.count_calls(PLATFORM)
-    assert await ledger.erase(Scope("beta"), "acme", T0 + 4 * QUARTER) == 0  # not theirs
-    assert await ledger.erase(Scope("acme"), "acme", T0 + 4 * QUARTER, 3) == 3
-    assert await ledger.erase(Scope("acme"), "acme", T0 + 4 * QUARTER, 3) == 1
-    assert await ledger.erase(Scope("acme"), "acme", T0 + 4 * QUARTER, 3) == 0
+    end = T0 + 4 * QUARTER
+    assert (await ledger.erase(Scope("beta"), "acme", end)).rows == 0  # not theirs
+    assert await ledger.erase(Scope("acme"), "acme", end, at_once=3) == Erased(3, T0 + 2 * QUARTER)
+    assert await ledger.erase(Scope("acme"), "acme", end, T0 + 2 * QUARTER, 3) == Erased(1, T0 + 3 * QUARTER)
+    assert (await ledger.erase(Scope("acme"), "acme", end, T0 + 3 * QUARTER, 3)).rows == 0
     for row in (await ledger.calls(PLATFORM)).rows:
         erased = row.tenant == "acme" and row.at_us < T0 + 4 * QUARTER
         for name, value in PERSONAL.items():
@@ -27,6 +29,13 @@ async def test_erasure_blanks_and_removes_nothing(ledger: Ledger) -> None:
         assert (row.status, row.units, row.key, row.route) == (200, {"calls": 1}, "k1", "weather")
     assert (await ledger.totals(PLATFORM, DAY), await ledger.count_calls(PLATFORM)) == before
     assert await ledger.rollup_differences(PLATFORM) == []
+
+
+async def test_calls_of_no_tenant_are_erased_too(ledger: Ledger) -> None:
+    await ledger.post("a", frames([call(tenant="", key="", **PERSONAL), call(**PERSONAL)], "a"))
+    assert (await ledger.erase(Scope("acme"), "", T0 + QUARTER)).rows == 0  # not a tenant's affair
+    assert (await ledger.erase(Scope(""), "", T0 + QUARTER)).rows == 1
+    assert {row.tenant: row.path for row in (await ledger.calls(PLATFORM)).rows} == {"": "", "acme": "/people/ann"}
 
 
 async def test_a_seal_stands_for_its_rows_and_late_ones_come_beside_it(ledger: Ledger) -> None:
