@@ -62,8 +62,9 @@ def main(requests: int) -> int:
             upstream_process.terminate()
             upstream_process.wait()
     print(
-        f"proof: {requests / (ended - begun):,.0f} calls a second: the ledger behind by {statistics.median(lags):.2f} s "
-        f"(median), {max(lags):.2f} s (longest); the last call was there {last:.2f} s after the clients' end"
+        f"proof: at {requests / (ended - begun):,.0f} calls a second the ledger was behind by "
+        f"{statistics.median(lags):.2f} s (median), {max(lags):.2f} s (longest); the last call was there {last:.2f} s "
+        "after the clients' end"
     )
     return int(max(lags) >= 1)
 
