@@ -5,6 +5,7 @@ Plain calls over redis-py, with a short deadline; after a failure nothing is tri
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import redis
@@ -171,6 +172,23 @@ class RedisDesk:
             tenant = _tenant_of_counter(counter)
             self._ask("delete", form.key_prefix(tenant, self.epoch(tenant)) + b"c:" + counter.key)
 
+    def stamp(self, host: str, ledger_us: int) -> None:
+        """Note a host's mark in the ledger, unless a later one is noted: that tells of a restored ledger."""
+        if ledger_us > self.stamped(host):
+            self._ask("set", form.stamp_key(host), ledger_us)
+
+    def stamped(self, host: str) -> int:
+        """What was noted last; 0 where nothing is."""
+        return int(self._ask("get", form.stamp_key(host)) or 0)
+
+    def start_anew(self) -> int:
+        """Take away every counter, so that tenants are seeded from the ledger; how many there were.
+
+        The marks go first: until a tenant is seeded again, policy decides. The stamps go last: a crash begins again.
+        """
+        gone = [self._do(partial(_unlink, like=like)) for like in (form.MARKS, form.COUNTERS, form.STAMPS)]
+        return cast(int, gone[1])
+
     # ── reconciliation ───────────────────────────────────────────────────────────────────────────────────────────
 
     def entries(self, counters: Sequence[Counter]) -> Iterator[Entry]:
@@ -255,6 +273,17 @@ class RedisDesk:
             client.close()
             return RedisCluster(**options)  # type: ignore[arg-type]
         return client
+
+
+def _unlink(client: Any, like: bytes) -> int:
+    """Delete all keys like that; how many there were."""
+    keys = list(client.scan_iter(match=like, count=_BATCH))
+    for start in range(0, len(keys), _BATCH):
+        pipeline = client.pipeline(transaction=False)
+        for key in keys[start : start + _BATCH]:
+            pipeline.unlink(key)
+        pipeline.execute()
+    return len(keys)
 
 
 def reservation_of(reservation: Reservation) -> Reservation:

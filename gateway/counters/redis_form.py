@@ -31,6 +31,15 @@ def key_prefix(tenant: str, epoch: str) -> bytes:
     return f"gw:{{{tenant}}}:{epoch}:".encode(errors="surrogateescape")
 
 
+def stamp_key(host: str) -> bytes:
+    """Up to when the ledger was complete when a host last looked (``RedisDesk.stamp``)."""
+    return b"gw:{.}:ledger:" + host.encode()
+
+
+STAMPS, MARKS, COUNTERS = stamp_key("*"), b"gw:{*}:*:m", b"gw:{*}:*:c:*"
+"""What keys look like, to find all."""
+
+
 def lease_key(incarnation: bytes) -> bytes:
     """There while a worker incarnation lives, and some seconds longer."""
     return b"gw:{.}:lease:" + incarnation

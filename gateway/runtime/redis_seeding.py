@@ -45,6 +45,10 @@ class RedisSeeder:
         """Whether tenants have no counters in this life of the server, so that theirs must be rebuilt."""
         return bool(self._missing())
 
+    def start_anew(self) -> None:
+        """The counters were taken away: nothing is known of any tenant."""
+        self._seeded.clear()
+
     async def rebuild(self) -> int:
         """Seed them from what the ledger has now; before the workers accept."""
         return await self.turn(wait=False)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Sequence
 
 import uvloop
 
@@ -17,7 +18,7 @@ from gateway.period import from_us
 from gateway.runtime import counting, paths
 from gateway.runtime.child import ChildSpec, read_spec, refusing, say_ready, settle_heap, stop_event
 from gateway.runtime.counter_room import CounterRoom
-from gateway.runtime.ledger_stamp import LedgerStamp
+from gateway.runtime.ledger_stamp import APART_US, LedgerStamp
 from gateway.runtime.left_limits import LeftLimits
 from gateway.runtime.logs import configure
 from gateway.runtime.periodic import every
@@ -34,6 +35,7 @@ from gateway.spool.recovery import recover_all
 from gateway.spool.tables import list_tables, oldest_open_us
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store, bring_up, store_at
+from gateway.storage.values import HostMark
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class ShipperProcess:
         snapshot = self._feed.snapshot
         self._counters = counting.open_desk(snapshot, self._clock)
         self._stamp = LedgerStamp(paths.ledger_stamp(snapshot))
+        self._host = read_host_id(spec.data).hex()
         self._hosts = 1
         self._store_is_down = asyncio.Event()
 
@@ -90,7 +93,7 @@ class ShipperProcess:
             ]
             settle_heap()
             await shipper.run(stop)
-            self._stamp.write(shipper.state.complete_until_us)
+            self._note_mark(shipper.state.complete_until_us)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -126,7 +129,7 @@ class ShipperProcess:
             return False
         try:
             await keeper.start()
-            await self._match_ledger(store)
+            await self._match_ledger(store, seeder)
             # Counters that are there need no sums: records that wait in the spool, an hour's perhaps, delay nobody.
             if seeder.is_fresh:
                 while await shipper.ship_once():
@@ -136,19 +139,35 @@ class ShipperProcess:
             logger.error("the store does not answer at the start", extra={"reason": str(error)})
         return True
 
-    async def _match_ledger(self, store: Store) -> None:
+    async def _match_ledger(self, store: Store, seeder: AnySeeder) -> None:
         """Counters from another time than the ledger, one of them restored from a backup, are made anew from it."""
-        if isinstance(self._counters, RedisDesk) or self._counters.is_fresh:
+        if not isinstance(self._counters, RedisDesk) and self._counters.is_fresh:
             return
-        mine = read_host_id(self._spec.data).hex()
         marks = await store.ledger.hosts(PLATFORM)
-        ledger_us = next((mark.complete_until_us for mark in marks if mark.host == mine), 0)
-        if self._stamp.is_of(ledger_us):
+        ledger_us = _mark_of(self._host, marks)
+        if isinstance(self._counters, RedisDesk):
+            # A stamp that is older says nothing: Redis was away while the ledger went on, or lost some, and began anew.
+            known_us = self._counters.stamped(self._host)
+            if known_us <= ledger_us + APART_US:
+                return
+            assert isinstance(seeder, RedisSeeder)
+            seeder.start_anew()
+        elif self._stamp.is_of(ledger_us):
             return
-        known_us, anew = self._stamp.known_us, self._counters.start_anew()
+        else:
+            known_us = self._stamp.known_us
+        anew = self._counters.start_anew()
         logger.warning(
             RESTORED, extra={"ledger": str(from_us(ledger_us)), "counters": str(from_us(known_us)), "anew": anew}
         )
+
+    def _note_mark(self, ledger_us: int) -> None:
+        """Leave word beside the counters of which time's ledger they are."""
+        if isinstance(self._counters, RedisDesk):
+            with contextlib.suppress(StoreUnavailable):
+                self._counters.stamp(self._host, ledger_us)
+        else:
+            self._stamp.write(ledger_us)
 
     def _make_seeder(self, store: Store, shipper: Shipper) -> AnySeeder:
         if isinstance(self._counters, RedisDesk):
@@ -182,7 +201,7 @@ class ShipperProcess:
             SpoolReader(paths.spool(data)),
             store.ledger,
             self._clock,
-            read_host_id(data).hex(),
+            self._host,
             self._feed.snapshot.spool.keep_us,
             self._feed.snapshot.spool.max_size // 2,
             oldest_open=lambda: oldest_open_us(paths.inflight(data)),
@@ -224,6 +243,8 @@ class ShipperProcess:
                 # SEMANTICS §33: each host admits up to every limit by itself.
                 logger.error(ALONE, extra={"hosts": hosts})
             self._hosts = hosts
+            if isinstance(self._counters, RedisDesk):
+                self._note_mark(_mark_of(self._host, marks))
 
     async def _publish(self, shipper: Shipper) -> None:
         state = shipper.state
@@ -241,6 +262,10 @@ class ShipperProcess:
                 "store_error": state.error,
             },
         )
+
+
+def _mark_of(host: str, marks: Sequence[HostMark]) -> int:
+    return next((mark.complete_until_us for mark in marks if mark.host == host), 0)
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import redis
 from support.crash import DAILY, SQLITE, Load, kill, read_ledger
 from support.faults import (
     copy_of,
@@ -27,10 +29,11 @@ from support.faults import (
     readiness,
     restore,
     seconds,
+    shipped,
     small_disk,
 )
-from support.process import GatewayProcess
-from support.services import running_postgres, stop_process, wait_until
+from support.process import KEY, GatewayProcess
+from support.services import RedisServer, running_postgres, stop_process, wait_until
 from support.upstream import RecordingUpstream
 
 from gateway.spool.reader import SpoolReader
@@ -211,3 +214,29 @@ def test_a_restored_ledger_is_shipped_again_once(upstream: RecordingUpstream, ne
         load.wait_for(seconds(2000, 100))
     rows = exact_after(gateway, load, SQLITE)
     print(f"\nproof: restored from a backup, both ways: delivered {len(load.delivered)}, recorded {len(rows)}")
+
+
+@pytest.mark.service
+def test_counters_in_redis_follow_a_restored_ledger(
+    upstream: RecordingUpstream, new_gateway: NewGateway, own_redis: RedisServer
+) -> None:
+    limits = [{"name": "daily", "max": 100, "per": "day"}]
+    gateway = new_gateway(document(upstream, limits) | {"counters": {"url": own_redis.url, "deadline": "2s"}})
+
+    def left_after(calls: int) -> str:
+        gateway.start()
+        answers = [httpx.get(f"{gateway.url}/x", headers={"X-API-Key": KEY}) for _ in range(calls)]
+        assert [answer.status_code for answer in answers] == [200] * calls
+        wait_until(lambda: shipped(gateway), "the spool shipped", 60)
+        assert gateway.stop() == 0
+        return answers[-1].headers["RateLimit"].partition(";t=")[0]
+
+    assert left_after(3) == '"daily";r=97'
+    copy_of(gateway.folder, "gateway.db", "spool", "inflight")
+    assert left_after(4) == '"daily";r=93'
+    restore(gateway.folder, "gateway.db", "gateway.db-wal", "gateway.db-shm", "spool", "inflight")
+    with redis.Redis.from_url(own_redis.url) as client:
+        (stamp,) = client.scan_iter("gw:{.}:ledger:*")
+        client.incrby(stamp, 60_000_000)  # as if the backup were older
+    assert left_after(1) == '"daily";r=96'
+    assert "made anew from the ledger" in gateway.log

@@ -263,3 +263,18 @@ def test_urls():
         with pytest.raises(ValueError, match=r"expected|number|known") as raised:
             parse_redis_url(wrong)
         assert "secret" not in str(raised.value)
+
+
+def test_counters_that_are_taken_away_are_seeded_again(open_redis, binding, desk):
+    store = open_redis()
+    call, _, _ = take(store, binding, 3)
+    desk.stamp("h1", 50)
+    desk.stamp("h1", 40)
+    assert desk.stamped("h1") == 50
+    assert desk.start_anew() == 3
+    assert (desk.is_seeded(["acme"]), desk.stamped("h1")) == ([False], 0)
+    with pytest.raises(StoreUnavailable):
+        take(store, binding)
+    assert desk.mark("acme", 0)
+    store.settle_now(call, NOW(), binding.reservation(NOW(), {"calls": 3}), (1, 1, 0))  # it began before
+    assert take(store, binding)[2].admitted
