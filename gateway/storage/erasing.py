@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -39,11 +38,11 @@ class Erasing:
         """Blank some of a tenant's rows (the empty name: calls of no tenant) of ``[since_us, until_us)``, the oldest
         first, in one transaction; no rows at the end."""
         calls = schema.calls
-        some = _marked(calls, CALL_FIELDS, scope, tenant, since_us, until_us, at_once).with_only_columns(
-            calls.c.id, calls.c.part
-        )
+        mine = (within(scope, calls.c.tenant), *_marked(calls, CALL_FIELDS, tenant, since_us, until_us))
+        some = sa.select(calls.c.id, calls.c.part).where(*mine).order_by(calls.c.at_us).limit(at_once)
         blank_calls = sa.update(calls).where(sa.tuple_(calls.c.id, calls.c.part).in_(some)).values(**CALL_FIELDS)
-        chosen = _marked(events, EVENT_FIELDS, scope, tenant, 0, until_us, at_once).with_only_columns(events.c.posting)
+        mine = (within(scope, events.c.tenant), *_marked(events, EVENT_FIELDS, tenant, 0, until_us))
+        chosen = sa.select(events.c.posting).where(*mine).limit(at_once)
         blank_events = sa.update(events).where(events.c.posting.in_(chosen)).values(**EVENT_FIELDS)
         async with self._database.write() as connection:
             times = (await connection.execute(blank_calls.returning(calls.c.at_us))).scalars().all()
@@ -52,10 +51,9 @@ class Erasing:
 
 
 def _marked(
-    table: sa.Table, fields: Mapping[str, object], scope: Scope, tenant: str, since_us: int, until_us: int, count: int
-) -> sa.Select[Any]:
-    """The oldest rows of a tenant's that say something of people."""
+    table: sa.Table, fields: Mapping[str, object], tenant: str, since_us: int, until_us: int
+) -> tuple[sa.ColumnElement[bool], ...]:
+    """Rows of a tenant's that say something of people."""
     time = table.c.at_us
     marked = sa.or_(*(table.c[name] != blank for name, blank in fields.items()))
-    mine = (within(scope, table.c.tenant), table.c.tenant == tenant, time >= since_us, time < until_us, marked)
-    return sa.select(table).where(*mine).order_by(time).limit(count)
+    return table.c.tenant == tenant, time >= since_us, time < until_us, marked
