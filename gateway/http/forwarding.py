@@ -49,8 +49,16 @@ def is_secret(value: bytes) -> bool:
     return _KEY_VALUE(value) is not None
 
 
-def request_section(fields: RequestFields, drop: Container[bytes]) -> bytes:
-    """The request fields to pass on. ``drop`` holds further canonical names (the credential's field, usage headers)."""
+def carries(value: bytes, credential: bytes) -> bool:
+    """Whether a field value is this credential, bare or behind an authentication scheme."""
+    return credential in value and value.split()[-1:] == [credential] and len(value.split()) <= 2
+
+
+def request_section(fields: RequestFields, drop: Container[bytes], credential: bytes = b"") -> bytes:
+    """The request fields to pass on. ``drop`` holds further canonical names (the credential's field, usage headers).
+
+    ``credential`` authenticated the call: no other field may carry it along (CONTRACT: never forwarded).
+    """
     named = fields.connection - _NEVER_NAMED
     secrets = b"gk_" in fields.section
     out = []
@@ -63,7 +71,7 @@ def request_section(fields: RequestFields, drop: Container[bytes]) -> bytes:
             value = without_own_cookies(value)
             if not value:
                 continue
-        if secrets and is_secret(value):
+        if (secrets and is_secret(value)) or (credential and carries(value, credential)):
             continue
         out.append(b"%b:%b\r\n" % (name, value))
     if b"trailers" in fields.all(b"te"):

@@ -43,9 +43,12 @@ def request_head(
 def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None, peer: str, trusted: bool) -> bytes:
     fields = request.fields
     drop = set(plan.drop_request)
+    secret = b""
     if bound is not None:
         used = credential(request, plan.route.query_key)
-        drop |= {used[1]} if used else set()
+        if used is not None and used[1]:
+            secret = used[0]
+            drop.add(used[1])
     lines: list[bytes] = []
     if plan.body_meters and fields.section.lower().count(_ACCEPT_ENCODING):
         drop.add(_ACCEPT_ENCODING)
@@ -53,7 +56,7 @@ def _section(request: Request, plan: RoutePlan, pool: Pool, bound: Bound | None,
     if plan.route.host == "upstream" or fields.host is None:
         drop.add(b"host")
         lines.insert(0, b"Host: %b\r\n" % pool.authority)
-    lines.append(request_section(fields, drop))
+    lines.append(request_section(fields, drop, secret))
     lines.append(plan.add_request)
     lines.append(_forwarded(request, peer, trusted, plan.proto))
     if fields.upgrade is not None and request.minor_version:

@@ -113,6 +113,16 @@ def test_what_is_passed_on():
     )
 
 
+def test_the_credential_that_authenticated_is_passed_on_in_no_field():
+    section = (
+        b"X-API-Key: customers-own-key\r\nAuthorization: Bearer customers-own-key\r\nX-Copy:customers-own-key\r\n"
+        b"X-Note: not customers-own-key-2\r\nX-Text: a word about customers-own-key\r\n"
+    )
+    assert request_section(RequestFields(section), {b"x-api-key"}, b"customers-own-key") == (
+        b"X-Note: not customers-own-key-2\r\nX-Text: a word about customers-own-key\r\n"
+    )
+
+
 def test_trailers_bring_in_nothing_dangerous():
     pairs = [(b"X-Sum", b" 1"), (b"Content-Length", b" 5"), (b"x_tenant_id", b" a"), (b"Host", b" b"), (b"A", b" gk_x")]
     assert trailer_section(pairs) == b"X-Sum: 1\r\n"
