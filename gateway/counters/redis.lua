@@ -194,8 +194,8 @@ local function save(entry, counter, at)
     head = head .. struct.pack(CELLS, unpack(entry.cells, 1, 61))
   end
   -- Longer than it counts: a clock that is set back must find it again, and a tenant's counter that is made anew
-  -- waits for the ledger's sum.
-  local more = counter.seeds and 86400000 or 1000
+  -- waits for the ledger's sum. A time that is told runs at no pace of Redis's.
+  local more = (counter.seeds or ARGV[4] ~= '') and 86400000 or 1000
   call('SET', entry.key, head, 'PX', string.format('%.0f', max(1, min(floor((until_us - at) / 1000), 4e12)) + more))
 end
 
@@ -247,8 +247,8 @@ local function take(entry, counter, cost, at)
 end
 
 -- correct what a call made at `made` holds by `delta`
-local function give(counter, delta, made, at)
-  local entry = load(counter)
+local function give(counter, delta, made, at, entry)
+  entry = entry or load(counter)
   local algorithm = counter.algorithm
   if entry == nil then
     if algorithm == BUCKET and delta > 0 then entry = blank(counter, at) else return end
@@ -377,38 +377,49 @@ if operation == 'T' then -- take again what a call held in an earlier life: its 
   return 'taken'
 end
 
-if operation == 'A' then -- count what was let pass without being counted. 5: actual units; 6: the call's time
-  if not mark then return 'unseeded' end
-  local made = tonumber(ARGV[6])
-  if made < cut or call('HSETNX', KEYS[2], 'counted:' .. call_id, '') == 0 then return 'known' end
-  for number, counter in ipairs(counters()) do
-    local actual = struct.unpack('<l', ARGV[5], number * 8 - 7)
-    if actual ~= 0 and not counter.shared then
-      local entry = load(counter)
-      if entry == nil then
-        entry = blank(counter, max(made, now))
-        save(entry, counter, now)
-      end
-      if counter.algorithm == CALENDAR and made >= entry[2] then
-        entry[1], entry[2] = window_at(counter, made)
-        entry[3], entry.rolled = 0, true
-        save(entry, counter, now)
-      elseif counter.algorithm == SLIDING and index_at(counter.window, made) > entry[1] then
-        advance(entry, index_at(counter.window, made))
-        save(entry, counter, now)
-      end
-      give(counter, actual, made, now)
-    end
+-- count what a call made at `made` cost, that was let pass without being counted; whether a counter was made for it
+local function count(counter, actual, made)
+  local entry, is_new = load(counter), false
+  if entry == nil then
+    entry, is_new = blank(counter, now), counter.seeds
+    save(entry, counter, now)
   end
-  return 'counted'
+  if counter.seeds and made < entry[4] then return is_new end -- from before the counter began: the ledger's to add
+  if counter.algorithm == CALENDAR and made >= entry[2] then
+    entry[1], entry[2] = window_at(counter, made)
+    entry[3], entry.rolled = 0, true
+  elseif counter.algorithm == SLIDING and index_at(counter.window, made) > entry[1] then
+    advance(entry, index_at(counter.window, made))
+  end
+  give(counter, actual, made, now, entry)
+  return is_new
 end
 
-if operation == 'G' then -- add the ledger's rows to one counter, once. 5: (time, units) pairs; 6: "make", "amend", "put" or ""
+if operation == 'A' then -- count calls that were let pass. 5: of each its id, its time, its actual units a counter
+  if not mark then return 'unseeded' end
+  local asked, rows, place, began = counters(), ARGV[5], 1, {}
+  while place <= #rows do
+    local id, made, actual
+    id, made, place = struct.unpack('<c16l', rows, place)
+    local is_new = made >= cut and call('HSETNX', KEYS[2], id, '') == 1
+    for number, counter in ipairs(asked) do
+      actual, place = struct.unpack('<l', rows, place)
+      if is_new and actual ~= 0 and not counter.shared and count(counter, actual, made) then
+        began[#began + 1] = number - 1
+      end
+    end
+  end
+  call('EXPIRE', KEYS[2], 86400) -- who was not answered asks again long before
+  return struct.pack('<l' .. string.rep('l', #began), now, unpack(began))
+end
+
+if operation == 'G' then -- add the ledger's rows to one counter, once. 5: (time, units) pairs; 6: "make", "amend", "put" or ""; 7: when it begins
   local counter = counters()[1]
   local entry = load(counter)
   if entry == nil then
     if ARGV[6] ~= 'make' and ARGV[6] ~= 'put' then return 'unknown' end
     entry = blank(counter, now)
+    entry[4] = tonumber(ARGV[7] or '') or now
   elseif entry[5] == 1 and ARGV[6] ~= 'amend' and ARGV[6] ~= 'put' then
     return 'seeded'
   end

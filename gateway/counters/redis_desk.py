@@ -156,7 +156,8 @@ class RedisDesk:
         counter = counter or _counter_of(note)
         prepared = self._prepared(Reservation((CounterRequest(counter, 0),), b"", note.tenant))
         packed = b"".join([form.ROW.pack(at_us, units) for at_us, units in rows])
-        return self._script(prepared.keys, b"G", bytes(16), prepared.counters, packed, how) == b"seeded now"
+        begins = b"%d" % note.created_us
+        return self._script(prepared.keys, b"G", bytes(16), prepared.counters, packed, how, begins) == b"seeded now"
 
     def put(self, counter: Counter, used: int) -> None:
         """Set what a tenant's calendar counter has used in the present window: the sum of what was reported."""

@@ -97,6 +97,17 @@ def pack_amounts(amounts: Sequence[int]) -> bytes:
     return Struct(f"<{len(amounts)}q").pack(*amounts)
 
 
+def pack_passed(call_id: bytes, at_us: int, amounts: Sequence[int]) -> bytes:
+    """A call that was let pass: its id, its time, its units per counter."""
+    return Struct(f"<16s{1 + len(amounts)}q").pack(call_id, at_us, *amounts)
+
+
+def counters_begun(reply: bytes) -> tuple[Sequence[int], int]:
+    """Which counters were made for calls that were let pass, and when; they lack the ledger's sum."""
+    at_us, *numbers = Struct(f"<{len(reply) // 8}q").unpack(reply)
+    return numbers, at_us
+
+
 def command(*parts: bytes) -> bytes:
     """A command in RESP."""
     return b"*%d\r\n" % len(parts) + b"".join([bulk(part) for part in parts])

@@ -19,7 +19,8 @@ from gateway.errors import StoreUnavailable
 HANDSHAKE = 1.0
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5)
 GRACE = 0.03
-"""On top, for an answer that is here already and was not read yet, because this process was kept from its work."""
+"""At most on top, and as long as this process was kept from its work: so, likely, was the server beside it."""
+_LATE = 0.005  # a timer that comes so long after its time tells of that
 CLOCK_SLACK_US = 5_000
 _TIMES, _QUICK = 4, 0.005
 _FATAL = ("NOSCRIPT", "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN")
@@ -150,11 +151,14 @@ class RedisLink(asyncio.Protocol):
         waiting = self._waiting
         if not waiting:
             return
-        deadline = waiting[0][1]
-        if deadline > self._loop.time():
+        oldest, deadline = waiting[0]
+        now = self._loop.time()
+        if deadline > now:
             self._timer = self._loop.call_at(deadline, self._look)
+        elif now - deadline < _LATE:
+            self._read_once_more(oldest)
         else:
-            self._timer = self._loop.call_later(GRACE, self._read_once_more, waiting[0][0])
+            self._timer = self._loop.call_at(min(deadline + GRACE, 2 * now - deadline), self._read_once_more, oldest)
 
     def _read_once_more(self, oldest: "asyncio.Future[object]", turns: int = 2) -> None:
         """A process that was kept from its work wakes to its timers first: what came meanwhile is read before."""
@@ -195,9 +199,8 @@ class RedisLink(asyncio.Protocol):
     async def _connect(self) -> None:
         address = self.address
         self._reader = hiredis.Reader()
-        transport, _ = await self._loop.create_connection(
-            lambda: self, address.host, address.port, ssl=address.context()
-        )
+        context = await asyncio.to_thread(address.context) if address.tls else None  # reads files: anew, but aside
+        transport, _ = await self._loop.create_connection(lambda: self, address.host, address.port, ssl=context)
         self._transport = transport
         if address.password:
             login = [address.user.encode()] if address.user else []

@@ -26,13 +26,18 @@ class RedisNodes:
         self.first = self._links[address.host, address.port] = RedisLink(address, self._came_up)
 
     def of(self, tenant: str) -> RedisLink:
-        """The link to the node that holds a tenant's counters."""
+        """The link to the node that holds a tenant's counters; raises ``StoreUnavailable`` while nobody knows."""
+        found = self.find(tenant)
+        if found is None:
+            raise StoreUnavailable("the cluster's map is not known yet", "unavailable")
+        return found
+
+    def find(self, tenant: str) -> RedisLink | None:
+        """The same; None while nobody knows."""
         if not self.first.cluster:
             return self.first
         found = self._by_tenant.get(tenant)
-        if found is None:
-            if not self._owners:
-                raise StoreUnavailable("the cluster's map is not known yet", "unavailable")
+        if found is None and self._owners:
             slot = key_slot(form.key_prefix(tenant, ""))
             found = self._by_tenant[tenant] = self._owners[slot]
         return found

@@ -1,9 +1,9 @@
 """Counters of many hosts in Redis (SEMANTICS §21): one script call takes all limits of a call in one atomic step."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,28 +12,18 @@ from gateway.counters import redis_form as form
 from gateway.counters.redis_form import LIVES, REGISTRY, Prepared
 from gateway.counters.redis_link import RedisLink
 from gateway.counters.redis_nodes import RedisNodes
+from gateway.counters.redis_owed import Owed, OwedCalls
 from gateway.counters.seeding import Notes, describe
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import CounterStore, Decision, Reservation
 from gateway.quotas.limit import Algorithm
 
 _PREPARED = 8192  # reservations whose commands are remembered
-_OWED = 100_000  # ends of calls that wait for Redis to come back
 LEASE_MS = 15_000
 RENEW = 5.0
+UNSEEDED_PAUSE = 0.2
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """What must be told to Redis about a call when it answers again. ``epoch``: the one that it was reserved in."""
-
-    call_id: bytes
-    at_us: int
-    reservation: Reservation
-    actual: tuple[int, ...]
-    epoch: str
 
 
 class RedisCounterStore:
@@ -53,7 +43,7 @@ class RedisCounterStore:
         self._prepared: dict[int, tuple[Prepared, str]] = {}
         self._held: dict[bytes, tuple[str, Reservation]] = {}
         self._again: dict[bytes, Owed] = {}
-        self._owed: dict[bytes, Owed] = {}
+        self._owed = OwedCalls()
         self._tenants: set[str] = set()
         self._nodes = RedisNodes(address, self._came_up)
         self._renewing = asyncio.get_running_loop().create_task(self._renew(), name="lease")
@@ -73,10 +63,12 @@ class RedisCounterStore:
 
     async def close(self) -> None:
         """Let go of the connection; the lease is given up when nothing is held."""
-        self._renewing.cancel()
-        await asyncio.gather(self._renewing, return_exceptions=True)
+        tasks = [task for task in (self._renewing, self._paying) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._owed and self._nodes.first.is_up:
-            await self._pay()
+            await self._pay_once()
         await self._nodes.close()
 
     async def reserve(self, call_id: bytes, reservation: Reservation) -> Decision:
@@ -122,7 +114,7 @@ class RedisCounterStore:
             self._owe(owed)
             return
         try:
-            await link.ask(self._ending(owed, owed.epoch))
+            await link.ask(self._ending(owed))
         except StoreUnavailable:
             self._owe(owed)
 
@@ -131,7 +123,7 @@ class RedisCounterStore:
 
     async def count(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
         """Count a call that policy let pass: its units are owed until Redis answers and is seeded."""
-        self._owe(Owed(call_id, at_us, reservation, tuple(actual), ""))
+        self._owe(Owed(call_id, at_us, reservation, tuple(actual)))
 
     # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,20 +142,20 @@ class RedisCounterStore:
     def _told(self) -> bytes:
         return b"%d" % self._time() if self._time is not None else b""
 
-    def _ending(self, owed: Owed, epoch: str) -> bytes:
-        """The command that ends a call: settle what this epoch holds of it, or count what it never held."""
-        reservation = owed.reservation
+    def _ending(self, owed: Owed) -> bytes:
+        """The command that ends a call in the epoch that holds it."""
+        reservation, prefix = owed.reservation, form.key_prefix(tenant_of(owed.reservation), owed.epoch)
+        keys = form.mark_key(prefix), form.calls_key(prefix, self.incarnation), *form.counter_keys(prefix, reservation)
+        body = owed.call_id, form.pack_counters(reservation), self._told(), form.pack_amounts(owed.actual)
+        return form.script_call(keys, (b"S", *body, b"", b"%d" % owed.at_us))
+
+    def _counting(self, passed: Sequence[Owed], epoch: str) -> bytes:
+        """The command that counts calls of one reservation that no epoch holds."""
+        reservation = passed[0].reservation
         prefix = form.key_prefix(tenant_of(reservation), epoch)
-        counters = form.counter_keys(prefix, reservation)
-        body = (owed.call_id, form.pack_counters(reservation), self._told(), form.pack_amounts(owed.actual))
-        if owed.epoch == epoch:
-            return form.script_call(
-                (form.mark_key(prefix), form.calls_key(prefix, self.incarnation), *counters),
-                (b"S", *body, b"", b"%d" % owed.at_us),
-            )
-        return form.script_call(
-            (form.mark_key(prefix), form.counted_key(prefix), *counters), (b"A", *body, b"%d" % owed.at_us)
-        )
+        keys = form.mark_key(prefix), form.counted_key(prefix), *form.counter_keys(prefix, reservation)
+        rows = b"".join([form.pack_passed(owed.call_id, owed.at_us, owed.actual) for owed in passed])
+        return form.script_call(keys, (b"A", bytes(16), form.pack_counters(reservation), self._told(), rows))
 
     def _note(self, reservation: Reservation, new: Sequence[int], at_us: int) -> None:
         for number in new:
@@ -207,10 +199,7 @@ class RedisCounterStore:
     def _owe(self, owed: Owed) -> None:
         if not owed.epoch and not any(owed.actual):
             return
-        if len(self._owed) >= _OWED:
-            _logger.error("too many calls wait for Redis; reconcile sets the counters right")
-            return
-        self._owed[owed.call_id] = owed
+        self._owed.add(owed)
         if self._nodes.first.is_up:
             self._start_paying()
 
@@ -242,17 +231,49 @@ class RedisCounterStore:
 
     async def _pay(self) -> None:
         """Tell Redis how calls ended; what is not answered stays owed. Each is idempotent by call id."""
-        for owed in list(self._owed.values()):
-            link = self._nodes.of(tenant_of(owed.reservation))
-            if owed.epoch and owed.epoch != link.epoch and not any(owed.actual):
-                del self._owed[owed.call_id]  # what it held is gone with the epoch
+        pause = UNSEEDED_PAUSE
+        while await self._pay_once():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RENEW)
+
+    async def _pay_once(self) -> set[str]:
+        """All that is owed now; returns the tenants whose counters are not rebuilt yet."""
+        unseeded: set[str] = set()
+        for part in self._owed.parts():
+            asked = []
+            for link, command, ends, counted in self._payments(part, unseeded):
+                with contextlib.suppress(StoreUnavailable):
+                    asked.append((link.ask(command), ends, counted))
+            await asyncio.sleep(0)  # calls come between, also where nothing can be asked
+            for answer, ends, counted in asked:
+                with contextlib.suppress(StoreUnavailable):
+                    reply = await answer
+                    if reply == b"unseeded":
+                        unseeded.add(tenant_of(ends[0].reservation))
+                        continue
+                    self._owed.told(ends)
+                    if counted and isinstance(reply, bytes):
+                        self._note(ends[0].reservation, *form.counters_begun(reply))
+        return unseeded
+
+    def _payments(
+        self, part: Sequence[Owed], unseeded: Collection[str]
+    ) -> Iterator[tuple[RedisLink, bytes, Sequence[Owed], bool]]:
+        """What to say where: an end that the server's present life holds by itself, calls let pass together (True)."""
+        passed: dict[int, tuple[RedisLink, list[Owed]]] = {}
+        for owed in part:
+            tenant = tenant_of(owed.reservation)
+            link = self._nodes.find(tenant)
+            if link is None or not link.is_up or tenant in unseeded:
                 continue
-            try:
-                reply = await link.ask(self._ending(owed, link.epoch))
-            except StoreUnavailable:
-                return
-            if reply != b"unseeded":
-                self._owed.pop(owed.call_id, None)
+            if owed.epoch == link.epoch:
+                yield link, self._ending(owed), (owed,), False
+            elif any(owed.actual):
+                passed.setdefault(id(owed.reservation), (link, []))[1].append(owed)
+            else:
+                self._owed.told((owed,))  # what it held is gone with the epoch
+        for link, ends in passed.values():
+            yield link, self._counting(ends, link.epoch), ends, True
 
 
 def tenant_of(reservation: Reservation) -> str:

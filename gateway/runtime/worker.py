@@ -5,6 +5,7 @@ The supervisor starts it by exec of ``gateway.runtime.worker_entry``.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -119,6 +120,7 @@ class Worker:
         if tls is not None:
             periodic.append(asyncio.create_task(every(CERTIFICATE_INTERVAL, tls.refresh), name="certificate"))
         self._feed.acknowledge(self._spec.slot)
+        gc.freeze()  # what is here stays: no collection need look through it while calls wait
         say_ready(self._spec)
         await stop.wait()
         acceptor.close()
@@ -148,6 +150,7 @@ class Worker:
         if self._feed.poll():
             if self._feed.snapshot is not before:
                 self.server.swap(self._feed.snapshot)
+                gc.freeze()
             self._feed.acknowledge(self._spec.slot)
 
     async def _publish_metrics(self) -> None:
