@@ -1,7 +1,7 @@
 """Frames, rows, rollups and counters compared; exit 1 when any differ."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,10 +23,16 @@ def register(app: typer.Typer) -> None:
     app.command("reconcile", help=__doc__)(reconcile)
 
 
-def reconcile(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+def reconcile(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+    repair: Annotated[
+        bool, typer.Option(help="Set counters that differ to the ledger's sums, and compare again.")
+    ] = False,
+) -> None:
     from gateway.cli.reading import read
 
-    report = read(config, settle)
+    report = read(config, lambda reading: settle(reading, repair=repair))
     if as_json:
         print_json(report_json(report))
     else:
@@ -35,8 +41,10 @@ def reconcile(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
         raise typer.Exit(EXIT_FAILED)
 
 
-async def settle(reading: "Reading") -> "Report":
-    """Compare, and again when something differs: a call that was open for long may have ended. What stays differs."""
+async def settle(reading: "Reading", *, repair: bool = False) -> "Report":
+    """Compare, and again when something differs: a call that was open for long may have ended. What stays differs,
+    unless it is to be repaired and can be.
+    """
     from gateway.runtime.reconciliation import Reconciliation
 
     snapshot, counters = reading.snapshot, open_counters(reading)
@@ -47,6 +55,9 @@ async def settle(reading: "Reading") -> "Report":
             if not report.difference:
                 break
             await asyncio.sleep(PAUSE_S)
+        if repair and (mended := comparing.repair()):
+            say(f"set to the ledger's sums: {mended:,} counters")
+            report = await comparing.report()
         return report
     finally:
         if counters is not None:

@@ -13,6 +13,7 @@ from gateway.config.snapshot import Snapshot
 from gateway.counters.entry import Entry
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.counters.redis_desk import RedisDesk
+from gateway.counters.seeding import describe
 from gateway.metering.record import CallRecord
 from gateway.quotas.counter import Counter, CounterRequest
 from gateway.quotas.limit import Algorithm
@@ -85,6 +86,7 @@ class Reconciliation:
         self._spool = spool
         self._data = data
         self._counters = counters
+        self._wrong: list[tuple[Counter, int]] = []
 
     async def report(self) -> Report:
         """Compare once."""
@@ -97,6 +99,29 @@ class Reconciliation:
         marks = await ledger.hosts(PLATFORM)
         until_us = min((mark.complete_until_us for mark in marks), default=0)
         return Report(until_us, unshipped, tuple(checks), silent_hosts(marks))
+
+    def repair(self) -> int:
+        """Set the counters right that the last report found to differ; how many those are (SEMANTICS §19).
+
+        A calendar count gets what it lacks. A sliding one, whose every sub-bucket may be wrong, is taken away: the next
+        call makes it anew, and the shipper adds the ledger's sum to it within five seconds.
+        """
+        counters, wrong = self._counters, self._wrong
+        if counters is None:
+            return 0
+        for counter, lacks in wrong:
+            if counter.algorithm is not Algorithm.CALENDAR:
+                counters.drop([counter])
+                continue
+            note = describe(counter, counters.now())
+            assert note is not None  # the ledger explains all that is compared
+            rows = [(note.start_us, lacks)]
+            if isinstance(counters, RedisDesk):
+                counters.seed(note, counter, rows, how=b"amend")
+            else:
+                counters.amend(counter.key, rows)
+        self._wrong = []
+        return len(wrong)
 
     async def _frames(self) -> Check:
         """Sequences 1…n are in the ledger, in quarantine or waiting; n is what the worker counted."""
@@ -149,7 +174,7 @@ class Reconciliation:
             held = held_requests(paths.inflight(self._data))
             waiting = list(unshipped_calls(self._spool, await self._store.ledger.cursors(PLATFORM)))
         found: list[Difference] = []
-        compared = 0
+        compared, self._wrong = 0, []
         for name, counter in bound:
             entry = entries.get((counter.key, counter.algorithm))
             if entry is None or not entry.start_us <= before_us < entry.end_us:
@@ -160,7 +185,9 @@ class Reconciliation:
             if entry.used != least:
                 most = reserved + await self._expected(counter, entry, after_us, waiting)
                 if not least <= entry.used <= most:
-                    found.append(Difference(name, least if entry.used < least else most, entry.used))
+                    expected = least if entry.used < least else most
+                    found.append(Difference(name, expected, entry.used))
+                    self._wrong.append((counter, expected - entry.used))
         return Check("counters = ledger", compared, tuple(found))
 
     async def _complete(self, until_us: int) -> bool:

@@ -106,7 +106,17 @@ def test_an_outage_during_load(fate: str, policy: str, gateway_process: StartGat
     statuses = seen.by_status()
     assert reached == statuses[200]  # a refused call never reaches the upstream
     assert set(statuses) == ({200, 503} if policy == "closed" else {200})
-    wait_until(lambda: gateway.command("reconcile").returncode == 0, "a difference of zero")
+    said: list[str] = []
+
+    def agrees() -> bool:
+        done = gateway.command("reconcile")
+        said.append(done.stdout + done.stderr)
+        return done.returncode == 0
+
+    try:
+        wait_until(agrees, "a difference of zero", 60)
+    finally:
+        print(said[-1])  # with a failure: which figures differ, or that Redis did not answer
     wait_until(lambda: sum(count_waits(worker) for worker in published(gateway)) == sum(statuses.values()), "figures")
     workers = published(gateway)
     longest_us = max(worker["longest_store_wait_us"] for worker in workers)

@@ -206,6 +206,8 @@ def test_reconcile_compares_counters(gateway: Gateway, monkeypatch: pytest.Monke
     assert (counted["compared"], counted["differences"]) == (1, [])
     counters.reserve_now(bytes(15) + b"1", binding.reservation(counters.now(), {"calls": 4}))
     assert gateway.json("reconcile", code=1)["difference"] == 4
+    assert gateway.json("reconcile", "--repair")["difference"] == 0
+    assert counters.read(binding.counters(counters.now()))[0].remaining == 997
     counters.close()
 
 
