@@ -49,8 +49,8 @@ def appended_counts(directory: Path) -> dict[str, int]:
         if header is not None:
             counts[incarnation] = appended
     for incarnation, path in _by_suffix(directory, DONE_SUFFIX).items():
-        text = path.read_text()
-        if text.isdigit():
+        text = path.read_text(encoding="ascii", errors="replace")  # a damaged one tells nothing
+        if text.isdecimal():
             counts[incarnation] = int(text)
     return counts
 

@@ -138,6 +138,7 @@ def test_a_table_without_calls_leaves_its_count(tmp_path: Path, new_record: Reco
     assert appended_counts(tmp_path) == {"a-0-x": 7}
     table.remove()
     assert list_tables(tmp_path) == {}
+    (tmp_path / "b-0-x.done").write_bytes(b"\xff\xfe9")  # damaged: it tells nothing
     assert appended_counts(tmp_path) == {"a-0-x": 7}
     forget_counts(tmp_path, {"a-0-x"})
     assert appended_counts(tmp_path) == {}
