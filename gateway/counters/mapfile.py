@@ -18,6 +18,8 @@ from gateway.counters import layout as at
 from gateway.counters.clock import Reading, boot_id, rebase
 from gateway.counters.layout import Capacity, Layout
 from gateway.errors import StoreUnavailable
+from gateway.quotas.limit import Algorithm
+from gateway.quotas.sliding import CELLS
 
 Mapper = Callable[[int, int], mmap.mmap]
 """(descriptor, size) to a shared mapping; tests pass one that fails at a chosen write."""
@@ -141,6 +143,10 @@ def restore(file: CounterFile) -> bool:
         if region is not None:
             size = region.size if dirty & at.WHOLE else at.HEAD_SIZE
             file.map[offset : offset + size] = file.map[undo : undo + size]
+            _, _, algorithm, _, newest, *_ = at.HEAD.unpack_from(file.map, undo)
+            if algorithm == Algorithm.SLIDING:  # its newest sub-bucket's own cell may have been written already
+                cell = offset + at.CELLS_AT + newest % CELLS * at.CELL.size
+                file.map[cell : cell + at.CELL.size] = bytes(at.CELL.size)
     journal = file.map[at.UNDO_JOURNAL_AT : at.UNDO_JOURNAL_AT + at.JOURNAL.size]
     offset = int.from_bytes(journal[-4:], "little")
     if at.JOURNAL_AT <= offset < at.ENTRIES_AT and (offset - at.JOURNAL_AT) % at.JOURNAL_STRIDE == 0:

@@ -25,7 +25,6 @@ from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, CounterRequest, CounterStore, Decision, LimitState, Reservation
 from gateway.quotas.limit import Algorithm
 
-_PLANS = 1 << 17  # reservations whose places are remembered: about 700 bytes each
 _UNDO_JOURNAL_AT, _DIRTY_AT, _JOURNAL_SIZE = at.UNDO_JOURNAL_AT, at.DIRTY_AT, at.JOURNAL.size
 _HOT_AT, _CLOCK_AT, _CLOCK_END = at.HOT_AT, at.CLOCK_AT, at.CLOCK_AT + at.CLOCK.size
 _unpack_hot, _pack_clock, _pack_journal = at.HOT.unpack_from, at.CLOCK.pack, at.JOURNAL.pack
@@ -87,7 +86,6 @@ class MmapCounterStore:
 
     def close(self) -> None:
         """Let go of the file and the lock; what is counted stays."""
-        self._plans.clear()
         self._file.close()
         self._lock.close()
 
@@ -122,8 +120,8 @@ class MmapCounterStore:
             self._acquire()
         try:
             at_us = self._tick()
-            known = self._plans.get(id(reservation))
-            if known is None:
+            known = reservation.known
+            if not isinstance(known, Plan) or known.source is not self._map:
                 known, at_us = self._plan(reservation, at_us)
             taken = plan.evaluate(self._map, known.items, at_us)
             if taken is None:  # an entry was evicted or reused since
@@ -284,19 +282,12 @@ class MmapCounterStore:
     def _remap(self) -> None:
         self._file = open_current(self._directory, self._capacity, self._clock, self._mapper)
         self._map = self._file.map
+        self._large_from = self._file.layout.sliding.start
         self._table = Table(self._file)
-        self._plans: dict[int, Plan] = {}
-        self._offsets: dict[bytes, int] = {}
         self._journal = journal.find_or_make(self._file, self.incarnation)
 
     def _offset(self, counter: Counter) -> int | None:
-        offset = self._offsets.get(counter.key)
-        if offset is not None and self._map[offset : offset + 16] == counter.key:
-            return offset
-        found = self._table.find(counter.key, counter.algorithm, counter.volatile)
-        if found is not None:
-            self._offsets[counter.key] = found
-        return found
+        return self._table.find(counter.key, counter.algorithm, counter.volatile)
 
     def _plan(self, reservation: Reservation, at_us: int) -> tuple[Plan, int]:
         """The places of a reservation's counters, made where they are not there, and the time after that."""
@@ -306,12 +297,10 @@ class MmapCounterStore:
             offset = self._offset(counter)
             if offset is None:
                 at_us = self._after_all_others(at_us)
-                offset = self._offsets[counter.key] = self._make(counter, at_us)
+                offset = self._make(counter, at_us)
             items.append(Item(request, offset, items))
-        if len(self._plans) >= _PLANS:
-            self._plans.clear()
-            self._offsets.clear()
-        made = self._plans[id(reservation)] = Plan(reservation, tuple(items))
+        made = Plan(self._map, tuple(items))
+        reservation.remember(made)
         return made, at_us
 
     def _awaits_seed(self, note: Unseeded) -> bool:
@@ -373,11 +362,15 @@ class MmapCounterStore:
 
     def _corrections(self, reservation: Reservation, deltas: Sequence[int], at_us: int, now_us: int) -> list[Change]:
         changes: dict[bytes, Change] = {}
-        for request, delta in zip(reservation.requests, deltas, strict=True):
+        known = reservation.known
+        items = known.items if isinstance(known, Plan) and known.source is self._map else ()
+        for place, (request, delta) in enumerate(zip(reservation.requests, deltas, strict=True)):
             counter = request.counter
             if not delta or counter.key in changes:
                 continue
-            offset = self._offset(counter)
+            offset: int | None = items[place].offset if items else None
+            if offset is None or self._map[offset : offset + 16] != counter.key:
+                offset = self._offset(counter)
             if offset is None and counter.algorithm is Algorithm.BUCKET and delta > 0:
                 offset = self._make(counter, now_us)  # it ran empty and its slot was reused, but the units are due
             if offset is not None:
@@ -394,14 +387,18 @@ class MmapCounterStore:
         copies = [own.content]
         copies += [change[1] for change in changes]
         for change in changes:
-            if change[3]:
-                copies[1:] = [target[offset : offset + at.UNDO_STRIDE] for offset, _, _, _ in changes]
+            if change[4]:
+                stride, large = at.UNDO_STRIDE, self._large_from
+                copies[1:] = [
+                    target[offset : offset + stride] if offset >= large else head.ljust(stride)
+                    for offset, head, _, _, _ in changes
+                ]
                 count |= at.WHOLE
                 break
         undo = b"".join(copies)
         target[_UNDO_JOURNAL_AT : _UNDO_JOURNAL_AT + len(undo)] = undo
         target[_DIRTY_AT] = count
-        for offset, _, words, cells in changes:
+        for offset, _, words, cells, _ in changes:
             target[offset + 24 : offset + 64] = words
             for cell, units in cells:
                 place = offset + at.CELLS_AT + 8 * cell

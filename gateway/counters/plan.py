@@ -6,27 +6,25 @@ writes. Written as flat loops over plain tuples: three limits cost about two mic
 
 from mmap import mmap
 from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.counters import layout as at
 from gateway.quotas import bucket, calendar, concurrent, sliding
-from gateway.quotas.counter import (
-    Counter,
-    CounterRequest,
-    Decision,
-    DecisionFlag,
-    LimitState,
-    Reservation,
-    effective_end,
-)
+from gateway.quotas.counter import Counter, CounterRequest, Decision, DecisionFlag, LimitState, effective_end
 from gateway.quotas.limit import Algorithm
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64  # an int; in the compiled form one machine word
 
 Words = tuple[int, int, int, int]
 Took = tuple[Words, int, bool, int]
 """``(words after it, room before it, whether it fits, reset)``: what every algorithm's ``take`` returns."""
 
-Change = tuple[int, bytes, bytes, list[tuple[int, int]]]
-"""``(offset, head as it was, packed words and check, [(cell, units)])``: what to write to one entry."""
+Change = tuple[int, bytes, bytes, list[tuple[int, int]], bool]
+"""``(offset, head as it was, packed words and check, [(cell, units)], whole)``: what to write to one entry.
+
+``whole``: cells that the words as they were count are written, so that the head alone would not undo it.
+"""
 
 Taken = tuple[bool, list[LimitState], list[Change]]
 """``(admitted, states, changes)``; the changes are to be made only when admitted."""
@@ -36,9 +34,9 @@ _SLIDING: Final = 2
 _BUCKET: Final = 3
 _STAMPED = (Algorithm.CALENDAR, Algorithm.SLIDING)  # the others keep their last instant themselves
 
-_unpack = Struct("<16s8xqqqq8x").unpack
+_unpack = Struct("<24xqqqqq").unpack  # words and check; the check as a signed figure here, as ``Item.identity``
 _unpack_cells = at.CELL_ARRAY.unpack_from
-_pack_words = at.WORDS.pack
+_pack_words = Struct("<qqqqq").pack
 _NO_CELLS: list[tuple[int, int]] = []
 
 
@@ -52,34 +50,35 @@ class Item:
     """
 
     __slots__ = (
-        "cost", "counter", "end", "identity", "key", "kind", "limit", "offset", "shared", "sliding_us", "stamp",
+        "cost", "counter", "end", "identity", "kind", "limit", "max", "offset", "shared", "sliding_us", "stamp",
         "window_us",
     )  # fmt: skip
 
     def __init__(self, request: CounterRequest, offset: int, earlier: list["Item"]) -> None:
         counter = request.counter
         algorithm = counter.algorithm
+        identity = at.identity(counter.key, offset, algorithm)
         self.offset = offset
         self.end = offset + at.HEAD_SIZE
-        self.key = counter.key
-        self.identity = at.identity(counter.key, offset, algorithm)
+        self.identity: i64 = identity - (1 << 64) if identity >> 63 else identity
         self.kind = int(algorithm)
         self.counter = counter
         self.limit = counter.limit
+        self.max = counter.max
         self.cost = request.amount
         self.window_us = -1 if algorithm is Algorithm.CALENDAR else counter.window_us
         self.sliding_us = counter.window_us if algorithm is Algorithm.SLIDING else 0
-        self.shared = any(item.key == counter.key for item in earlier)
+        self.shared = any(item.offset == offset for item in earlier)
         self.stamp = counter.volatile and algorithm in _STAMPED
 
 
 class Plan:
-    """A reservation with the places of its entries; keeps the reservation, so that its identity stays taken."""
+    """The places of a reservation's entries in one mapped file."""
 
-    __slots__ = ("items", "reservation")
+    __slots__ = ("items", "source")
 
-    def __init__(self, reservation: Reservation, items: tuple[Item, ...]) -> None:
-        self.reservation = reservation
+    def __init__(self, source: mmap, items: tuple[Item, ...]) -> None:
+        self.source = source
         self.items = items
 
 
@@ -91,41 +90,58 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
     admitted = True
     states: list[LimitState] = []
     changes: list[Change] = []
+    first: int
+    second: int
+    third: int
+    fourth: int
+    check: i64
     for item in items:
-        offset, end, kind, counter, cost = item.offset, item.end, item.kind, item.counter, item.cost
+        offset, end, kind, cost = item.offset, item.end, item.kind, item.cost
         head = source[offset:end]
-        found, first, second, third, fourth = _unpack(head)
-        if found != item.key:
+        first, second, third, fourth, check = _unpack(head)
+        if item.identity ^ first ^ second ^ third ^ fourth != check:
             return None
         words = (first, second, third, fourth)
         cells = _NO_CELLS
+        whole = False
         if item.sliding_us and first < (index := at_us * 60 // item.sliding_us):
-            if second == third:  # seldom used: nothing is in its older sub-buckets
+            # Seldom used: nothing is in its older sub-buckets.
+            if second == third or _nothing_in(source, end, first, index):
                 words, cells = sliding.enter(words, index)
             else:
                 words, cells = sliding.advance(words, _unpack_cells(source, end), index)
-        if kind == _SLIDING:  # not _take: a call is a tenth of what is done here
-            after, room, fits, reset_us = sliding.take(words, counter, cost, at_us)
-        elif kind == _CALENDAR:
-            after, room, fits, reset_us = calendar.take(words, counter, cost, at_us)
+                whole = True
+        # The two usual algorithms without a look at the counter: with many keys it lies far away in memory.
+        if kind == _SLIDING:
+            after, room, fits = sliding.count(words, item.max, cost)
+            reset_us = at_us + item.sliding_us
+        elif kind == _CALENDAR and at_us < second:
+            after, room, fits = calendar.count(words, item.max, cost)
+            reset_us = second
         else:
-            after, room, fits, reset_us = _take(kind, words, counter, cost, at_us)
+            after, room, fits, reset_us = _take(kind, words, item.counter, cost, at_us)
         first, second, third, fourth = after
         retry_us = 0
         if not fits:
-            retry_us = _retry(source, offset, words, cells, counter, cost, at_us)
+            retry_us = _retry(source, offset, words, cells, item.counter, cost, at_us)
             if item.limit.mode == "hard":
                 admitted = False
         if item.stamp:
             fourth = at_us
         if not item.shared:
             check = item.identity ^ first ^ second ^ third ^ fourth
-            changes.append((offset, head, _pack_words(first, second, third, fourth, check), cells))
+            changes.append((offset, head, _pack_words(first, second, third, fourth, check), cells, whole))
         left = room - cost
         # A calendar window has its own length.
         window_us = item.window_us if item.window_us >= 0 else second - first
         states.append(LimitState(item.limit, left if left > 0 else 0, reset_us, not fits, retry_us, window_us))
     return admitted, states, changes
+
+
+def _nothing_in(source: mmap, cells_at: int, newest: int, index: int) -> bool:
+    """Whether the cells entered from ``newest`` to ``index`` hold no units."""
+    first, last = sliding.entered(newest, index)
+    return not source[cells_at + 8 * first : cells_at + 8 * last].strip(b"\0")
 
 
 def _take(kind: int, words: Words, counter: Counter, cost: int, at_us: int) -> Took:
@@ -193,11 +209,11 @@ def correct(source: mmap, offset: int, counter: Counter, delta: int, call_us: in
     if after is None:
         return None
     check = at.check_word(counter.key, offset, counter.algorithm, after)
-    return offset, source[offset : offset + at.HEAD_SIZE], _pack_words(*after, check), cells
+    return offset, source[offset : offset + at.HEAD_SIZE], at.WORDS.pack(*after, check), cells, bool(cells)
 
 
 def _words(source: mmap, offset: int) -> Words:
-    words: Words = _unpack(source[offset : offset + at.HEAD_SIZE])[1:]
+    words: Words = _unpack(source[offset : offset + at.HEAD_SIZE])[:4]
     return words
 
 

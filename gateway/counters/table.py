@@ -114,9 +114,10 @@ class Table:
             self._map[offset : offset + 20] = at.DEAD_KEY + offset.to_bytes(4, "little")
 
     def take_away(self, region: Region, offset: int) -> None:
-        """Put an entry out of use, in one step; searches go on behind it."""
+        """Put an entry out of use, in one step: its check, which calls look at, fails. Searches go on behind it."""
         self.guard(region, offset)
-        self._map[offset : offset + 20] = at.DEAD_KEY + offset.to_bytes(4, "little")
+        head = at.DEAD_KEY + offset.to_bytes(4, "little")
+        self._map[offset : offset + at.HEAD_SIZE] = head.ljust(at.HEAD_SIZE, b"\0")
         self.commit()
 
     def _held(self, region: Region, key: bytes) -> int | None:

@@ -75,14 +75,14 @@ class Books:
             self._amounts = self._plan.amounts
             self.reservation = bound.binding.reservation(services.clock.now(), self._amounts, address)
         reservation, immediate = self.reservation, services.immediate
-        if not reservation.requests:
+        if not reservation.packed:
             record.at_us = services.counters.now()
         try:
             self._slot = services.inflight.open(record.id, record, reservation.packed)
         except StoreUnavailable:
             return TOO_MANY_IN_FLIGHT
         self.open = True
-        if reservation.requests:
+        if reservation.packed:
             if immediate is None:
                 self.waits = True
                 return None

@@ -40,7 +40,9 @@ def due(call: "Call", now: float) -> bool:
 
 async def checkpoint(call: "Call") -> None:
     """Record what passed since the last checkpoint, then end the call if it may not go on."""
-    if call.upstream is not None and call.upstream.response is None:
+    if call.upstream is None or call.opened.finished:
+        return  # it ended before its turn came
+    if call.upstream.response is None:
         # Whether an upload is billable is known with its answer: until then it has no part, but must still be allowed.
         call.parts = call.parts or Parts()
         call.parts.at = time.monotonic()

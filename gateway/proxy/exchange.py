@@ -118,8 +118,10 @@ class Exchange(Call):
         plan, request, server = self.plan, self.request, self.server
         self.address = server.plan.caller(self.connection.peer, request)
         principal = self.principal
-        if principal is not None and principal.key.addresses and not admits(principal.key.addresses, (), self.address):
-            return KEY_ADDRESS_DENIED
+        if principal is not None and not principal.unrestricted:
+            allowed = principal.key.addresses
+            if allowed and not admits(allowed, (), self.address):
+                return KEY_ADDRESS_DENIED
         for stage in plan.admit:
             refusal = stage(Admit(request, plan.route, self.principal, self.address))
             if refusal is not None:

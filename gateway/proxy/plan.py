@@ -15,7 +15,7 @@ from gateway.routing.matcher import Match, Matcher
 from gateway.routing.route import Route
 from gateway.tenants.model import Principal
 
-_BINDINGS = 100_000
+_BINDINGS = 1 << 17
 
 
 def billable_statuses(patterns: tuple[str, ...]) -> frozenset[int]:
@@ -133,13 +133,15 @@ class RoutePlan:
 class Bound:
     """What is the same for all calls of one key on one route: limits, and the lines that name the caller."""
 
-    __slots__ = ("binding", "identity", "plan", "principal")
+    __slots__ = ("binding", "identity", "key", "plan", "principal", "route", "tenant")
 
-    def __init__(self, principal: Principal, plan: str, binding: Binding) -> None:
+    def __init__(self, principal: Principal, route: RoutePlan, plan: str, binding: Binding) -> None:
         self.principal = principal
+        self.route = route
         self.plan = plan
         self.binding = binding
         tenant = principal.tenant
+        self.tenant, self.key = tenant.id, principal.key.id
         self.identity = b"X-Tenant-Id: %b\r\nX-Plan: %b\r\n" % (tenant.id.encode(), tenant.plan.encode())
 
 
@@ -155,6 +157,7 @@ class Plan:
         self._settings = settings
         self._secret = secret
         self._bound: dict[tuple[str, str], Bound] = {}
+        self._bound_before: dict[tuple[str, str], Bound] = {}  # those of a full ``_bound``, which may come again
         routes = [
             RoutePlan(
                 route,
@@ -173,6 +176,7 @@ class Plan:
         self.trusts = self._addresses.trusts
         self.caller = self._addresses.caller
         self.shown_address = self._addresses.shown
+        self._versions = {name: f"{limits.name}@{limits.version}" for name, limits in snapshot.plans.items()}
         self.has_cors = any(route.cors is not None for route in snapshot.routes)
         self.upstreams = {route.upstream for route in snapshot.routes}
 
@@ -182,26 +186,31 @@ class Plan:
 
     def serves(self, principal: Principal, route: RoutePlan) -> bool:
         """Whether a key was bound to a route before."""
-        return (principal.key.id, route.name) in self._bound
+        named = (principal.key.id, route.name)
+        return named in self._bound or named in self._bound_before
 
     def bound(self, principal: Principal, route: RoutePlan) -> Bound:
         """The limits of a key on a route; made anew when its tenant or key changed."""
-        cached = self._bound.get((principal.key.id, route.name))
-        if cached is not None and cached.principal is principal:
-            return cached
-        if cached is not None and cached.principal.tenant == principal.tenant:
-            cached.principal = principal
-            return cached
+        last = principal.bound
+        if isinstance(last, Bound) and last.route is route and last.principal is principal:
+            return last
+        named = (principal.key.id, route.name)
+        found = self._bound.get(named) or self._bound_before.get(named)
+        if found is None or found.principal.tenant != principal.tenant:
+            found = self._bind(principal, route)
+        if len(self._bound) >= _BINDINGS:
+            self._bound_before, self._bound = self._bound, {}
+        self._bound[named] = principal.bound = found
+        found.principal = principal
+        return found
+
+    def _bind(self, principal: Principal, route: RoutePlan) -> Bound:
         tenant = principal.tenant
         limits = self.snapshot.plans.get(tenant.plan)
         binding = bind(
             limits.limits if limits else (), tenant.limits, tenant, principal.key.id, route.name, self._secret
         )
-        if len(self._bound) >= _BINDINGS:
-            self._bound.clear()
-        version = f"{limits.name}@{limits.version}" if limits else tenant.plan
-        found = self._bound[(principal.key.id, route.name)] = Bound(principal, version, binding)
-        return found
+        return Bound(principal, route, self._versions.get(tenant.plan, tenant.plan), binding)
 
 
 __all__ = ["Bound", "Match", "Plan", "RoutePlan", "billable_statuses"]

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 def new_record(exchange: "Exchange", shown_address: str) -> CallRecord:
     """The record that the call leaves if the worker dies: interrupted, with the units that were reserved."""
     plan, bound, request = exchange.plan, exchange.bound, exchange.request
-    principal = bound.principal if bound is not None else None
     return CallRecord(
         id=exchange.call_id,
         at_us=0,
-        tenant=principal.tenant.id if principal is not None else "",
-        key=principal.key.id if principal is not None else "",
+        tenant=bound.tenant if bound is not None else "",
+        key=bound.key if bound is not None else "",
         plan=bound.plan if bound is not None else "",
         route=plan.name,
         upstream=plan.upstream_name,

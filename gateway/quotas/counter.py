@@ -1,7 +1,7 @@
 """The seam between the decision to limit a call and the store that counts: counters, requests, decisions, the port."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Protocol
 
@@ -79,6 +79,11 @@ class Reservation:
     requests: tuple[CounterRequest, ...]
     packed: bytes
     tenant: str = ""
+    known: object = field(default=None, compare=False, repr=False)
+    """What a store last found out about it (where its counters lie); set by ``remember``, by one store of a process."""
+
+    def remember(self, known: object) -> None:
+        object.__setattr__(self, "known", known)
 
 
 class LimitState(msgspec.Struct, frozen=True, gc=False):

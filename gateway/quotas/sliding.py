@@ -45,11 +45,21 @@ def advance(words: Words, cells: Sequence[int], index: int) -> tuple[Words, list
 
 
 def enter(words: Words, index: int) -> tuple[Words, list[tuple[int, int]]]:
-    """``advance`` for a window whose units are all in its newest sub-bucket: its cells hold 0 and need not be read."""
+    """``advance`` where no cell that is entered holds units.
+
+    What it writes is the cell of the sub-bucket that was newest, which the words as they were do not use: a crash
+    leaves nothing to undo there.
+    """
     newest, total, current, stamp = words
-    if not current or index - newest > SUB_BUCKETS:
+    if index - newest > SUB_BUCKETS:
         return (index, 0, 0, stamp), []
-    return (index, total, 0, stamp), [(newest % CELLS, current)]
+    return (index, total, 0, stamp), [(newest % CELLS, current)] if current else []
+
+
+def entered(newest: int, index: int) -> tuple[int, int]:
+    """The cells entered from ``newest`` to ``index``, as a range; the whole ring where they run past its end."""
+    first, last = (newest + 1) % CELLS, index % CELLS
+    return (first, last + 1) if first <= last and index - newest <= SUB_BUCKETS else (0, CELLS)
 
 
 def take(words: Words, counter: Counter, cost: int, at_us: int) -> tuple[Words, int, bool, int]:
@@ -57,9 +67,15 @@ def take(words: Words, counter: Counter, cost: int, at_us: int) -> tuple[Words, 
 
     The reset stated is a whole window from now: a sixtieth later at most, all that was used has returned.
     """
+    after, room, fits = count(words, counter.max, cost)
+    return after, room, fits, at_us + counter.window_us
+
+
+def count(words: Words, maximum: int, cost: int) -> tuple[Words, int, bool]:
+    """``take`` without the reset."""
     newest, total, current, stamp = words
-    room = counter.max - total
-    return (newest, total + cost, current + cost, stamp), room, cost <= room or not cost, at_us + counter.window_us
+    room = maximum - total
+    return (newest, total + cost, current + cost, stamp), room, cost <= room or not cost
 
 
 def give(

@@ -17,7 +17,7 @@ from gateway.tenants.model import Key, Principal, Tenant
 class LiveState:
     """One configuration and the state over it; deltas change it in place. Keys are found by their 32-byte digest."""
 
-    __slots__ = ("_keys", "_listed", "sequence", "snapshot", "tenants")
+    __slots__ = ("_found", "_keys", "_listed", "sequence", "snapshot", "tenants")
 
     def __init__(self, snapshot: Snapshot, sequence: int, tenants: Iterable[Tenant], keys: Iterable[Key]) -> None:
         self.snapshot = snapshot
@@ -25,15 +25,21 @@ class LiveState:
         self.tenants: dict[str, Tenant] = dict(snapshot.tenants)
         self._keys: dict[bytes, Key] = {key.hash: key for key in snapshot.keys}
         self._listed = {key.hash: key for key in snapshot.keys}
+        self._found: dict[bytes, Principal] = {}  # those that called since something last changed
         self._lay_over(tenants, keys)
 
     def find(self, digest: bytes) -> Principal | None:
         """Whose key this is; None when it is nobody's. Expiry, revocation and status are for the caller to judge."""
+        found = self._found.get(digest)
+        return found if found is not None else self._look_up(digest)
+
+    def _look_up(self, digest: bytes) -> Principal | None:
         key = self._keys.get(digest)
-        if key is None:
+        tenant = self.tenants.get(key.tenant) if key is not None else None
+        if key is None or tenant is None:
             return None
-        tenant = self.tenants.get(key.tenant)
-        return Principal(tenant, key) if tenant is not None else None
+        found = self._found[digest] = Principal(tenant, key)
+        return found
 
     @property
     def keys(self) -> Iterable[Key]:
@@ -46,6 +52,7 @@ class LiveState:
         self.sequence = delta.sequence
 
     def _lay_over(self, tenants: Iterable[Tenant], keys: Iterable[Key]) -> None:
+        self._found = {}
         for row in tenants:
             self.tenants[row.id] = self._effective(row)
         listed = self.snapshot.tenants

@@ -1,5 +1,6 @@
 """Tenants, keys and the principal that an authenticated call carries."""
 
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -39,8 +40,18 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     created_by: str = ""  # the person who made it by API or portal
 
 
-class Principal(msgspec.Struct, frozen=True):
+@dataclass(slots=True)
+class Principal:
     """Who calls: the tenant and the key that authenticated."""
 
     tenant: Tenant
     key: Key
+    bound: object = field(default=None, compare=False, repr=False)
+    """What the data plane last worked out for this caller; nothing that says who it is."""
+    unrestricted: bool = field(init=False, compare=False, repr=False)
+    """Neither the time, nor the tenant's status, nor the caller's address is a reason to refuse it."""
+
+    def __post_init__(self) -> None:
+        key = self.key
+        endless = key.revoked_us is None and key.expires_us is None
+        self.unrestricted = endless and self.tenant.status == "active" and not key.addresses

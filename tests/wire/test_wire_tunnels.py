@@ -185,13 +185,13 @@ async def test_a_part_is_due_after_so_many_bytes(gateway, upstream):
 def revoke(gateway):
     digest, principal = next(iter(gateway.directory.principals.items()))
     revoked = msgspec.structs.replace(principal.key, revoked_us=1)
-    gateway.directory.principals[digest] = msgspec.structs.replace(principal, key=revoked)
+    gateway.directory.principals[digest] = replace(principal, key=revoked)
 
 
 def suspend(gateway):
     digest, principal = next(iter(gateway.directory.principals.items()))
     suspended = msgspec.structs.replace(principal.tenant, status="suspended")
-    gateway.directory.principals[digest] = msgspec.structs.replace(principal, tenant=suspended)
+    gateway.directory.principals[digest] = replace(principal, tenant=suspended)
 
 
 @pytest.mark.parametrize("change", [revoke, suspend, lambda gateway: gateway.directory.principals.clear()])

@@ -89,3 +89,29 @@ def test_the_journal_is_forgotten_and_its_place_used_again(open_store, bind_to, 
         assert store.last_operation(f"w{number}") is not None
         store.forget(f"w{number}")
         assert store.last_operation(f"w{number}") is None
+
+
+@pytest.mark.parametrize("write", range(1, 9))
+def test_a_sub_bucket_entered_in_vain_leaves_nothing_behind(write, open_store, bind_to, all_kinds, clock, new_call):
+    """A dead call may have written the cell of what was newest then; nothing may ever be subtracted for it."""
+    store, binding, first = open_store("w1"), bind_to(all_kinds), new_call()
+    reservation = binding.reservation(clock.now(), {"calls": 2})
+    full = remaining(store, binding, clock)
+    at_us = store.reserve_now(first, reservation).at_us
+    clock.advance(3 * SECOND_US)
+    FaultyMap.die_at = write
+    with pytest.raises(Died):
+        store.reserve_now(new_call(), reservation)
+    FaultyMap.live()
+    store.close()
+    survivor = open_store("w2")
+    survivor.release_now(first, at_us, reservation)
+    clock.advance(2 * SECOND_US)
+    happened = remaining(survivor, binding, clock)[1] != full[1]
+    survivor.reserve_now(new_call(), reservation)
+    held = full[1] - remaining(survivor, binding, clock)[1]
+    assert held == (4 if happened else 2)
+    for _ in range(57):
+        clock.advance(SECOND_US)
+        survivor.reserve_now(new_call(), bind_to(all_kinds).reservation(clock.now(), {"calls": 0}))
+        assert full[1] - remaining(survivor, binding, clock)[1] == held
