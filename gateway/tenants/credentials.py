@@ -34,7 +34,7 @@ class Refusal(Enum):
     RESERVED = "keys that start with gk_test_ are reserved"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MintedKey:
     """A new key. ``text`` is shown once and kept nowhere; ``hint`` may be shown for ever."""
 
