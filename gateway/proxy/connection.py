@@ -124,6 +124,8 @@ class ClientConnection(asyncio.Protocol):
         self.write_paused = False
         if self.exchange is not None:
             self.exchange.client_slow(False)
+        else:
+            self._waiting.wake()
 
     # ── the coroutine ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,6 +133,8 @@ class ClientConnection(asyncio.Protocol):
         try:
             going = True
             while going:
+                if self.write_paused:
+                    await self._until_read()
                 self._expect_request()
                 while (request := self._take_request()) is None and self._may_come():
                     await self._waiting
@@ -154,6 +158,13 @@ class ClientConnection(asyncio.Protocol):
             if self.lost:
                 self.server.closed(self)
 
+    async def _until_read(self) -> None:
+        """Whoever sends requests and reads no answers is not read either: his answers would fill the memory."""
+        self.pause_reading()
+        self.deadline = self.server.loop.time() + self.server.settings.write_timeout
+        while self.write_paused and not self.lost:
+            await self._waiting
+
     async def _turn_away(self) -> None:
         """An answer to a connection too many; its request is not read."""
         self._lingering = True
@@ -175,7 +186,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_request(self) -> Request | None:
         """The next request's head, if it is all there, with ``_body`` ready to take what follows."""
-        if not self._buffer:
+        if not self._buffer or self.lost:
             return None
         request = self._parse()
         if request is None and not self._begun:
@@ -286,7 +297,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         if self.exchange is not None:
             self.exchange.timed_out()
-        elif self._lingering or not self._buffer:
+        elif self._lingering or self.write_paused or not self._buffer:
             self.transport.abort()
         else:
             self._refuse(MessageError("the request head did not arrive in time", 408, "request_timeout"))

@@ -136,6 +136,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not reusable or self.excess or self._state != _DONE or self.transport.is_closing():
             self.destroy()
             return
+        self.resume()  # a client that took its last piece slowly had it paused: the next call is another's
         self._state = _IDLE
         self._clear()
         self.pool.keep(self)

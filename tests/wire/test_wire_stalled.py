@@ -1,0 +1,81 @@
+"""Clients that read slowly or not at all: they cost themselves, never another call or the worker's memory."""
+
+import asyncio
+import socket
+
+from support.wire import KEY, RawClient
+
+GET = b"GET /big HTTP/1.1\r\nHost: api.test\r\nX-API-Key: " + KEY + b"\r\n\r\n"
+UNKNOWN = b"GET / HTTP/1.1\r\nHost: api.test\r\nX-API-Key: nobodys-key-0123456789\r\n\r\n"
+
+
+async def test_a_last_piece_that_waits_for_its_client_leaves_the_connection_to_others(gateway, upstream):
+    piece = b"x" * 60_000
+
+    async def run(reader, writer):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(piece) + piece)
+
+    upstream.script = run
+    await gateway.start()
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before the window is agreed on
+    small.connect(("127.0.0.1", gateway.port))
+    small.setblocking(False)
+    slow, other = RawClient(*await asyncio.open_connection(sock=small)), await gateway.client()
+    slow.writer.transport.pause_reading()
+    while len(gateway.server.connections) < 2:
+        await asyncio.sleep(0.01)
+    for connection in gateway.server.connections:
+        connection.transport.set_write_buffer_limits(high=0)
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await slow.send(GET)
+    await gateway.settled(1)  # complete for the upstream, and most of it still here
+    assert any(connection.write_paused for connection in gateway.server.connections)
+    await other.send(GET)
+    assert (await asyncio.wait_for(other.answer(), 5))[1] == piece
+    assert len(upstream.seen) == 1  # by the same connection
+    slow.writer.transport.resume_reading()
+    assert (await slow.answer())[1] == piece
+
+
+async def test_who_reads_no_answers_gets_no_more(gateway, upstream):
+    await gateway.start()
+    client = await gateway.client()
+    client.writer.transport.pause_reading()
+    many = 30_000
+    client.writer.write(UNKNOWN * many)
+    (connection,) = gateway.server.connections
+    before = -1
+    while connection.served > before:
+        before = connection.served
+        await asyncio.sleep(0.1)
+    assert connection.write_paused
+    assert 0 < connection.served < many
+    assert connection.transport.get_write_buffer_size() < 1 << 20
+    client.writer.transport.resume_reading()
+    text = b""
+    for _ in range(many):
+        while b"\r\n\r\n" not in text:
+            text += await client.reader.read(1 << 20)
+        head, _, text = text.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        while len(text) < length:
+            text += await client.reader.read(1 << 20)
+        assert head.startswith(b"HTTP/1.1 401 ")
+        text = text[length:]
+
+
+async def test_who_never_reads_is_cut_off(gateway, upstream):
+    await gateway.start()
+    client = await gateway.client()
+    client.writer.transport.pause_reading()
+    client.writer.write(UNKNOWN * 30_000)
+    (connection,) = gateway.server.connections
+    while not connection.write_paused:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
+    assert connection.deadline < float("inf")
+    connection.on_deadline()
+    while gateway.server.connections:
+        await asyncio.sleep(0.01)
