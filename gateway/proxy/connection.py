@@ -202,7 +202,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _parse(self) -> Request | None:
         data = self._buffer
-        if data.startswith(b"\r\n"):  # RFC 9112 §2.2: an empty line before the request line is ignored
+        while data.startswith(b"\r\n"):  # RFC 9112 §2.2: empty lines before the request line are ignored
             data = self._buffer = data[2:]
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > self.server.settings.max_head:

@@ -164,3 +164,13 @@ async def _fuzz(data, cuts):
     finally:
         await gateway.stop()
         await upstream.stop()
+
+
+@pytest.mark.parametrize("byte_by_byte", [False, True], ids=["whole", "bytes"])
+async def test_empty_lines_before_a_request_are_ignored_in_any_segmentation(gateway, upstream, byte_by_byte):
+    await gateway.start()
+    client = await gateway.client()
+    for count in (1, 2, 3):
+        await client.send(b"\r\n" * count + b"GET / HTTP/1.1\r\n" + HOST + b"\r\n", byte_by_byte=byte_by_byte)
+        assert (await client.answer())[0].startswith(b"HTTP/1.1 200 ")
+    assert len(await gateway.settled(3)) == 3
