@@ -23,6 +23,7 @@ compile: install  ## the hot modules to machine code, for production (docs/opera
 prove: install    ## the long proofs; writes docs/proof.md
 	@scripts/bootstrap test
 	@scripts/services
+	@scripts/peers
 	@.venv/bin/python scripts/prove
 
 clean-demo:       ## forget the demo: its data, keys and history

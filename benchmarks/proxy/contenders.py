@@ -1,7 +1,7 @@
 """What is measured: how each contender is started, and what its whole process tree has used so far.
 
-Contenders that are not installed are left out. fastify and http-proxy are looked for in ``NODE_PATH``:
-``npm install fastify@4 http-proxy@1`` in any folder.
+Contenders that are not installed are left out; ``scripts/peers`` installs them. fastify and http-proxy are looked for
+in ``NODE_PATH`` and in ``.cache/peers``.
 """
 
 import os
@@ -18,10 +18,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = HERE / "peers"
 TICK = os.sysconf("SC_CLK_TCK")
+NODE_PATH = os.pathsep.join(filter(None, (os.environ.get("NODE_PATH"), str(ROOT / ".cache/peers/node_modules"))))
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join([str(ROOT), *(path for path in sys.path[1:] if path)]),
     "GOMAXPROCS": "1",
+    "NODE_PATH": NODE_PATH,
 }
 SERVE = """
 version: 1
@@ -172,13 +174,15 @@ def _command(name, folder, port, upstream, keys, limits, routes):
             return ["caddy", "run", "--adapter", "caddyfile", "--config", file]
         case "fastify":
             return ["node", PEERS / "fastify.cjs", str(port), str(upstream)]
+        case "fastify+keys":
+            return ["node", PEERS / "fastify-keys.cjs", str(port), str(upstream), str(keys), folder / "fastify.access"]
     raise SystemExit(f"no such contender: {name}")
 
 
 def installed(name):
-    if name == "fastify":
+    if name.startswith("fastify"):
         return bool(shutil.which("node")) and any(
-            Path(path, "fastify").exists() for path in os.environ.get("NODE_PATH", "").split(os.pathsep)
+            Path(path, "fastify").exists() for path in NODE_PATH.split(os.pathsep)
         )
     if name == "nginx+lua":
         return bool(shutil.which("nginx")) and Path("/usr/lib/nginx/modules/ngx_http_lua_module.so").exists()

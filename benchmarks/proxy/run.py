@@ -2,7 +2,8 @@
 
 ``python benchmarks/proxy/run.py --rounds 5``. CPU is user plus system time from /proc/<pid>/stat, so that a busy
 machine changes little; each contender runs one worker. ``serve`` is a whole ``gateway serve``: ``serve`` counts all its
-processes until the last call is in the ledger, ``serve: worker`` the worker alone.
+processes until the last call is in the ledger, ``serve: worker`` the worker alone. With ``PROVE=1`` every contender
+must be there and the ratios asked for must hold (``scripts/prove proxy-cost``).
 """
 
 import argparse
@@ -18,7 +19,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import contenders as field
 
-NAMES = ["worker", "serve", "nginx", "nginx+lua", "haproxy", "caddy", "fastify"]
+NAMES = ["worker", "serve", "nginx", "nginx+lua", "haproxy", "caddy", "fastify", "fastify+keys"]
+# The ratios asked for: (whose, of whose, at most)
+REQUIRED = [
+    ("worker", "nginx+lua", 2.0),
+    ("serve", "nginx+lua", 2.5),
+    ("worker", "caddy", 0.5),
+]
+SHOWN = [("worker", "nginx+lua", 1.5), ("worker", "fastify", 1 / 3), ("worker", "fastify+keys", 1 / 3)]
 
 
 def drive(contender, connections, requests, keys, rate=0):
@@ -47,6 +55,27 @@ def median_of(rounds):
     return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
 
 
+def judge(results, paced, rate):
+    """Print the figures of the proof; whether what is required holds."""
+    cpu = {name: median_of(rounds)[0] for name, rounds in results.items()}
+    rounds = len(next(iter(results.values()))) - 1
+    figures = ", ".join(f"{name} {figure:.1f}" for name, figure in cpu.items())
+    print(f"proof: µs CPU a request, medians of {rounds} rounds: {figures}")
+    held = True
+    for whose, of, most in REQUIRED + SHOWN:
+        ratio, required = cpu[whose] / cpu[of], (whose, of, most) in REQUIRED
+        held = held and (ratio <= most or not required)
+        verdict = "holds" if ratio <= most else "MISSED"
+        print(f"proof: {whose} {ratio:.2f} of {of}'s ({'required' if required else 'target'} {most:.2f}): {verdict}")
+    for name, taken in paced.items():
+        print(f"proof: {name} at {rate}/s: p50 {median_at(taken, 0):.0f} µs, p99 {median_at(taken, 1):.0f} µs")
+    return held
+
+
+def median_at(rows, place):
+    return statistics.median(row[place] for row in rows)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", default=NAMES)
@@ -64,6 +93,8 @@ def main():
     try:
         for name in arguments.names:
             if not field.installed(name):
+                if os.environ.get("PROVE"):
+                    raise SystemExit(f"{name} is not installed: scripts/peers")
                 print(f"{name}: not installed, left out", file=sys.stderr)
                 continue
             running.append(
@@ -85,8 +116,11 @@ def main():
             ratio = f"{cpu / reference:6.2f}" if reference else "     -"
             print(f"{name:14} {cpu:7.1f} ({spread:>11}) {ratio:>12} {p50:10.0f} {p99:8.0f} {rate:10.0f}")
         for name, rounds in paced.items():
-            p50, p99 = (statistics.median(column) for column in zip(*rounds, strict=True))
-            print(f"{name:14} at {arguments.rate}/s: p50 {p50:.0f} µs, p99 {p99:.0f} µs")
+            print(
+                f"{name:14} at {arguments.rate}/s: p50 {median_at(rounds, 0):.0f} µs, p99 {median_at(rounds, 1):.0f} µs"
+            )
+        if os.environ.get("PROVE") and not judge(results, paced, arguments.rate):
+            raise SystemExit("a ratio that is required was missed")
     finally:
         for contender in running:
             contender.stop()
