@@ -19,7 +19,7 @@ from gateway.counters.layout import Capacity, Layout, Phase
 from gateway.counters.lock import DEADLINE_US, NOW, OPENING_US, FileLock
 from gateway.counters.mapfile import Mapper, open_current, restore
 from gateway.counters.plan import Change, Item, Plan
-from gateway.counters.seeding import Notes, Unseeded, describe
+from gateway.counters.seeding import Notes, Unseeded
 from gateway.counters.table import Table
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, CounterRequest, CounterStore, Decision, LimitState, Reservation
@@ -174,12 +174,11 @@ class MmapCounterStore:
 
         The notes are read, and looked up one by one, without keeping the lock from the workers.
         """
-        notes, size = self._notes.read()
-        waiting = {note.key: note for note in notes if self._awaits_seed(note)}
-        if size and not waiting:
-            with self._locked():
-                self._notes.clear(size)
-        return list(waiting.values())
+        notes, size = self._notes.each()
+        waiting = list({note.key: note for note in notes if self._awaits_seed(note)}.values())
+        with self._locked():
+            self._notes.keep(waiting, size)
+        return waiting
 
     def seed(self, key: bytes, rows: Iterable[tuple[int, int]]) -> bool:
         """Add the ledger's (``at_us``, units) to a counter, once; those outside its window are passed over.
@@ -291,13 +290,15 @@ class MmapCounterStore:
 
     def _plan(self, reservation: Reservation, at_us: int) -> tuple[Plan, int]:
         """The places of a reservation's counters, made where they are not there, and the time after that."""
+        places = {one.counter.key: self._offset(one.counter) for one in reservation.requests}
+        missing = [one.counter for one in reservation.requests if places[one.counter.key] is None]
+        if missing:
+            at_us = self._after_all_others(at_us)
+            places |= self._make(missing, at_us)
         items: list[Item] = []
         for request in reservation.requests:
-            counter = request.counter
-            offset = self._offset(counter)
-            if offset is None:
-                at_us = self._after_all_others(at_us)
-                offset = self._make(counter, at_us)
+            offset = places[request.counter.key]
+            assert offset is not None
             items.append(Item(request, offset, items))
         made = Plan(self._map, tuple(items))
         reservation.remember(made)
@@ -317,14 +318,14 @@ class MmapCounterStore:
         finally:
             self._unlock()
 
-    def _make(self, counter: Counter, at_us: int) -> int:
-        note = describe(counter, at_us)
-        if note is not None:
-            try:
-                self._notes.add(note)
-            except OSError as error:
-                raise StoreUnavailable(f"a new counter cannot be noted: {error}", "disk_full") from error
-        return self._table.create(counter, at_us)
+    def _make(self, counters: Sequence[Counter], at_us: int) -> dict[bytes, int]:
+        """New entries, each once, by key: where they are."""
+        self._notes.begin(counters, at_us)
+        made: dict[bytes, int] = {}
+        for counter in counters:
+            if counter.key not in made:
+                made[counter.key] = self._table.create(counter, at_us)
+        return made
 
     def _after_all_others(self, at_us: int) -> int:
         """A time that no call has had: those before it are the ledger's to seed, those from it on are counted here."""
@@ -372,7 +373,8 @@ class MmapCounterStore:
             if offset is None or self._map[offset : offset + 16] != counter.key:
                 offset = self._offset(counter)
             if offset is None and counter.algorithm is Algorithm.BUCKET and delta > 0:
-                offset = self._make(counter, now_us)  # it ran empty and its slot was reused, but the units are due
+                # It ran empty and its slot was reused, but the units are due.
+                offset = self._make([counter], now_us)[counter.key]
             if offset is not None:
                 change = plan.correct(self._map, offset, counter, delta, at_us, now_us)
                 if change is not None:

@@ -125,9 +125,9 @@ def script_call(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All of a reserve that is the same for every call of one reservation, packed once.
+    """All of a reserve, and of an end, that is the same for every call of one reservation, packed once.
 
-    A whole command is ``head + call id + middle + not-after``.
+    A whole reserve is ``head + call id + middle + not-after``; an end is ``end_head + call id + end_middle + figures``.
     """
 
     reservation: Reservation
@@ -136,6 +136,9 @@ class Prepared:
     counters: bytes
     head: bytes
     middle: bytes
+    end_head: bytes
+    end_middle: bytes
+    amounts: Struct
     limits: tuple[tuple[Limit, bool], ...]  # each with whether it is soft
     unpack: Struct
 
@@ -144,17 +147,32 @@ class Prepared:
         prefix = key_prefix(reservation.tenant, epoch)
         keys = (mark_key(prefix), calls_key(prefix, incarnation), *counter_keys(prefix, reservation))
         counters = pack_counters(reservation)
-        whole = script_call(keys, (b"R", bytes(16), counters, time, b""))
-        head = whole[: -len(bulk(bytes(16)) + bulk(counters) + bulk(time) + bulk(b""))] + b"$16\r\n"
+        heads = []
+        for operation, figures in ((b"R", 1), (b"S", 3)):
+            whole = script_call(keys, (operation, bytes(16), counters, time, *[b""] * figures))
+            same = len(bulk(bytes(16)) + bulk(counters) + bulk(time)) + figures * len(bulk(b""))
+            heads.append(whole[:-same] + b"$16\r\n")
         limits = tuple(
             (request.counter.limit, request.counter.limit.mode == "soft") for request in reservation.requests
         )
         words = Struct(f"<{REPLY_HEAD + REPLY_STATE * len(limits)}q")
-        return cls(reservation, prefix, keys, counters, head, b"\r\n" + bulk(counters) + bulk(time), limits, words)
+        amounts = Struct(f"<{len(limits)}q")
+        middle = b"\r\n" + bulk(counters) + bulk(time)
+        end_middle = middle + b"$%d\r\n" % amounts.size
+        return cls(
+            reservation, prefix, keys, counters, heads[0], middle, heads[1], end_middle, amounts, limits, words
+        )  # fmt: skip
 
     def reserve(self, call_id: bytes, not_after: bytes) -> bytes:
         """The command that reserves for a call, unless it is later than ``not_after``."""
         return b"%b%b%b$%d\r\n%b\r\n" % (self.head, call_id, self.middle, len(not_after), not_after)
+
+    def end(self, call_id: bytes, actual: Sequence[int], at_us: int) -> bytes:
+        """The command that replaces what a call of this epoch holds by what it cost."""
+        at, packed = b"%d" % at_us, self.amounts.pack(*actual)
+        return b"%b%b%b%b\r\n$0\r\n\r\n$%d\r\n%b\r\n" % (
+            self.end_head, call_id, self.end_middle, packed, len(at), at
+        )  # fmt: skip
 
     def decision(self, reply: bytes) -> tuple[Decision, list[int]]:
         """The decision in a reply, and which counters it made that lack the ledger's sum."""

@@ -7,10 +7,13 @@ Redis share no other lock.
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import BinaryIO
 
+from gateway.errors import StoreUnavailable
 from gateway.quotas import calendar, sliding
 from gateway.quotas.counter import Counter
 from gateway.quotas.limit import Algorithm
@@ -72,37 +75,63 @@ class Notes:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add(self, note: Unseeded) -> None:
-        """Append a note; a partial last line of a process that died is ended first."""
-        line = json.dumps({name: getattr(note, name) for name in _FIELDS} | {"key": note.key.hex()}) + "\n"
+    def begin(self, counters: Sequence[Counter], at_us: int) -> None:
+        """Note those of these new counters that lack the ledger's sum; raises ``StoreUnavailable``."""
+        try:
+            self.add(*(note for counter in counters if (note := describe(counter, at_us)) is not None))
+        except OSError as error:
+            raise StoreUnavailable(f"a new counter cannot be noted: {error}", "disk_full") from error
+
+    def add(self, *notes: Unseeded) -> None:
+        """Append notes in one write; a partial last line of a process that died is ended first."""
+        lines = b"".join(map(_line, notes))
+        if not lines:
+            return
         fd = self._open(os.O_CREAT)
         try:
             size = os.fstat(fd).st_size
             if size >= MAX_BYTES:
                 return
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            os.write(fd, ("\n" if torn else "").encode() + line.encode())
+            os.write(fd, (b"\n" if torn else b"") + lines)
         finally:
             os.close(fd)
 
     def read(self) -> tuple[list[Unseeded], int]:
         """All notes, oldest first, and the bytes they take; lines that are not whole are passed over."""
-        try:
-            content = self._path.read_bytes()
-        except FileNotFoundError:
-            return [], 0
-        notes = (_parse(line) for line in content.splitlines())
-        return [note for note in notes if note is not None], len(content)
+        notes, size = self.each()
+        return list(notes), size
 
-    def clear(self, size: int) -> None:
-        """Forget all notes, unless there are more than the ``size`` bytes that were read."""
+    def each(self) -> tuple[Iterator[Unseeded], int]:
+        """The same, one after the other: there may be a million."""
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return iter(()), 0
+        size = os.fstat(file.fileno()).st_size
+        return _notes_of(file, size), size
+
+    def keep(self, notes: Sequence[Unseeded], size: int) -> None:
+        """Forget all notes but these, and those that came after the ``size`` bytes that were read.
+
+        The file is left alone where that would free less than half of it.
+        """
+        lines = b"".join(map(_line, notes))
+        if 2 * len(lines) > size or not size:
+            return
         try:
             fd = self._open()
         except FileNotFoundError:
             return
         try:
-            if os.fstat(fd).st_size == size:
+            rest = os.fstat(fd).st_size - size
+            if not lines and not rest:
                 self._path.unlink()
+                return
+            fresh = self._path.with_suffix(".new")
+            fresh.touch(0o600)
+            fresh.write_bytes(lines + os.pread(fd, rest, size))
+            fresh.replace(self._path)  # who waits for the lock sees that its file is gone, and opens this one
         finally:
             os.close(fd)
 
@@ -114,6 +143,21 @@ class Notes:
             if os.fstat(fd).st_nlink:
                 return fd
             os.close(fd)
+
+
+def _line(note: Unseeded) -> bytes:
+    fields = {name: getattr(note, name) for name in _FIELDS} | {"key": note.key.hex()}
+    return json.dumps(fields).encode() + b"\n"
+
+
+def _notes_of(file: BinaryIO, size: int) -> Iterator[Unseeded]:
+    with file:
+        for line in file:
+            size -= len(line)
+            if size < 0:
+                return  # it came since
+            if (note := _parse(line)) is not None:
+                yield note
 
 
 def _parse(line: bytes) -> Unseeded | None:

@@ -14,7 +14,7 @@ from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.seeding import Notes, Unseeded, describe
 from gateway.quotas.binding import bind
 from gateway.quotas.counter import Counter
-from gateway.runtime.seeding import LONGEST_WINDOW_US, PATIENCE_US, is_seeded, ledger_rows
+from gateway.runtime.seeding import LONGEST_WINDOW_US, PATIENCE_US, LedgerUse, is_seeded, ledger_rows
 from gateway.runtime.state_feed import StateFeed
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store
@@ -68,8 +68,9 @@ class RedisSeeder:
             return 0
         cut_us = self._cut_us
         counters = await self._counters(set(missing), cut_us)
+        use = LedgerUse(self._ledger)
         for counter, note in counters:
-            self._desk.seed(note, counter, await ledger_rows(self._ledger, note), how=b"make")
+            self._desk.seed(note, counter, await use.rows(note), how=b"make")
         for tenant in missing:
             self._desk.mark(tenant, cut_us)
         logger.warning("counters in redis rebuilt", extra={"tenants": len(missing), "counters": len(counters)})
@@ -116,14 +117,13 @@ class RedisSeeder:
         notes, size = self._notes.read()
         if not notes:
             return 0
-        seeded = waiting = 0
+        seeded, waiting = 0, []
         for note in notes:
             if wait and not await self._is_complete(note.created_us):
-                waiting += 1
+                waiting.append(note)
                 continue
             seeded += self._desk.seed(note, None, await ledger_rows(self._ledger, note))
-        if not waiting:
-            self._notes.clear(size)
+        self._notes.keep(waiting, size)
         if seeded:
             logger.info("counters seeded from the ledger", extra={"counters": seeded})
         return seeded

@@ -12,7 +12,7 @@ from gateway.storage import schema
 from gateway.storage.engine import Database
 from gateway.storage.ports import Scope
 from gateway.storage.scoping import platform_only
-from gateway.storage.slices import Span, rounded, slices
+from gateway.storage.slices import Slices, Span, rounded, slices
 
 
 class QuotaReads:
@@ -80,6 +80,37 @@ class QuotaReads:
                 for at_us, posting, text in await connection.execute(query):
                     found.append((at_us, posting, json.loads(text).get(meter, 0)))
         return [(at_us, units) for at_us, _, units in sorted(found) if units]
+
+    async def quota_use(
+        self, scope: Scope, tenant: str, meter: str, start_us: int, end_us: int, *, summed: bool
+    ) -> list[tuple[str, str, int, int]]:
+        """``(key, route, Decision.at, units)`` of all that a tenant was counted of a meter in ``[start_us, end_us)``.
+
+        All of its counters asked at once, where ``quota_sums`` and ``quota_rows`` ask for one; ``summed`` adds up each
+        key and route, at ``start_us``.
+        """
+        platform_only(scope)
+        found: list[tuple[str, str, int, int]] = []
+        async with self._database.read() as connection:
+            cut = Slices(None, (Span(start_us, end_us),))
+            if summed:
+                cut = slices(start_us, await _rounded(connection, tenant, end_us))
+            if cut.quarters:
+                sums = schema.rollup_units
+                query = sa.select(sums.c.key, sums.c.route, sa.func.sum(sums.c.quota_units)).where(
+                    sums.c.tenant == tenant, sums.c.meter == meter, cut.quarters.holds(sums.c.quarter_us)
+                )
+                for key, route, units in await connection.execute(query.group_by(sums.c.key, sums.c.route)):
+                    found.append((key, route, start_us, int(units)))
+            for table, span in product(_tables(None), cut.rows):
+                decided = sa.func.coalesce(table.c.decided_us, table.c.at_us)
+                rows = sa.select(table.c.key, table.c.route, decided, _quota_units(table))
+                for key, route, at_us, text in await connection.execute(
+                    rows.where(*_counted(table, tenant, span, None, (), None))
+                ):
+                    units = json.loads(text).get(meter, 0)
+                    found.append((key, route, start_us if summed else at_us, units))
+        return [one for one in found if one[3]]
 
     async def active_scopes(self, scope: Scope, since_us: int) -> list[tuple[str, str, str]]:
         """``(tenant, key, route)`` of everything counted since: what a rebuild of the counters goes through."""

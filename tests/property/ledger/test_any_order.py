@@ -134,6 +134,10 @@ def test_sums_equal_the_rows_of_any_period(fresh_store, data: st.DataObject, see
         arguments = ("acme", "calls", query.start_us, query.end_us, key, routes)
         assert await ledger.quota_sums(PLATFORM, *arguments) == expected
         assert sum(units for _, units in await ledger.quota_rows(PLATFORM, *arguments)) == expected
+        for summed in (True, False):
+            used = await ledger.quota_use(PLATFORM, *arguments[:4], summed=summed)
+            mine = [one for one in used if (key or one[0]) == one[0] and (not routes or one[1] in routes)]
+            assert sum(units for *_, units in mine) == expected
 
     asyncio.run(compare())
 

@@ -55,6 +55,7 @@ async def answers(store: Store, instants: list[int], watermarks: list[int]) -> s
         arguments = ("acme", "calls", start_us, end_us)
         total = await ledger.quota_sums(PLATFORM, *arguments)
         assert sum(units for _, units in await ledger.quota_rows(PLATFORM, *arguments)) == total
+        assert sum(one[3] for one in await ledger.quota_use(PLATFORM, *arguments, summed=True)) == total
         found += [total, await ledger.quota_sums(PLATFORM, *arguments, "k1", ("chat",))]
         async with store.database.read() as connection:
             span = Span(start_us, end_us)

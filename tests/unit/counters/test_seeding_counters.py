@@ -76,14 +76,19 @@ def test_dump_shows_every_counter(open_store, bind_to, all_kinds, clock, new_cal
     assert entries[Algorithm.BUCKET].seeded
 
 
-def test_notes_are_cleared_only_when_none_came_since(open_store, bind_to, clock, new_call, folder):
+def test_notes_that_were_read_are_forgotten_and_those_that_came_since_are_kept(
+    open_store, bind_to, clock, new_call, folder
+):
     store = open_store()
     begin(store, bind_to([BURST]), clock, new_call)
     notes = store._notes
     _, size = notes.read()
     begin(store, bind_to([MONTHLY]), clock, new_call)
-    notes.clear(size)
-    assert len(notes.read()[0]) == 2
+    first = notes.read()[0]
+    notes.keep(first[:1], size)
+    assert [note.algorithm for note in notes.read()[0]] == [Algorithm.SLIDING, Algorithm.CALENDAR]
+    notes.keep([], size)
+    assert [note.algorithm for note in notes.read()[0]] == [Algorithm.CALENDAR]
     for note in store.unseeded():
         store.seed(note.key, [])
     assert store.unseeded() == []
@@ -116,6 +121,19 @@ def test_a_note_that_comes_while_the_others_are_cleared_is_kept(tmp_path, bind_t
 
     notes.add(first)
     monkeypatch.setattr(Path, "unlink", add_and_unlink)
-    notes.clear(notes.read()[1])
+    notes.keep([], notes.read()[1])
     adding[0].join(10)
     assert notes.read()[0] == [second]
+
+
+def test_notes_are_written_anew_where_most_are_done_with(tmp_path, bind_to, clock):
+    (counter,) = bind_to([MONTHLY]).counters(clock.now())
+    made = [replace(describe(counter, clock.now()), key=bytes([number] * 16)) for number in range(5)]
+    notes = Notes(tmp_path / "notes")
+    notes.add(*made[:4])
+    _, size = notes.read()
+    notes.add(made[4])
+    notes.keep(made[:3], size)
+    assert notes.read()[0] == made
+    notes.keep(made[1:2], size)
+    assert notes.read()[0] == [made[1], made[4]]

@@ -1,0 +1,78 @@
+"""Counters rebuilt from the ledger: every one with its sum, however many there are (SEMANTICS §16, 19)."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.records import T0, call, frames
+
+from gateway.clock import HOUR_US, MINUTE_US, ManualClock
+from gateway.counters.layout import Capacity
+from gateway.counters.mmap_store import MmapCounterStore
+from gateway.quotas.binding import bind
+from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
+from gateway.runtime.seeding import Seeder
+from gateway.storage.store import open_store
+from gateway.tenants.model import Tenant
+
+MANY = 10**6
+LIMITS = [
+    Limit("monthly", "calls", MANY, CalendarWindow("month"), Algorithm.CALENDAR),
+    Limit("daily", "tokens", MANY, CalendarWindow("day"), Algorithm.CALENDAR, ("key",)),
+    Limit("routed", "calls", MANY, CalendarWindow("day"), Algorithm.CALENDAR, ("route",)),
+    Limit("chats", "calls", MANY, CalendarWindow("day"), Algorithm.CALENDAR, ("key",), routes=("chat",)),
+    Limit("minute", "calls", MANY, DurationWindow(MINUTE_US), Algorithm.SLIDING, ("key",)),
+    Limit("hour", "calls", MANY, DurationWindow(HOUR_US), Algorithm.SLIDING),
+]
+KEYS = 40
+NOW = T0 + 10 * MINUTE_US
+
+
+async def test_every_counter_gets_its_sum_and_the_file_grows_for_them(tmp_path: Path) -> None:
+    calls = [
+        call(at_us, tenant=tenant, key=f"k{number}", route=route, units={"calls": 1, "tokens": number})
+        for number in range(KEYS)
+        for tenant in ("acme", "beta")
+        for at_us, route in ((NOW - 10, "weather"), (NOW - 2 * MINUTE_US, "chat"), (NOW - 9 * HOUR_US, "chat"))
+    ]
+    store = await open_store("sqlite:///gateway.db", tmp_path)
+    await store.ledger.post("h-0-a", frames(calls))
+    clock = ManualClock(NOW)
+    tenants = {name: Tenant(name, name, "pro") for name in ("acme", "beta")}
+    plans = {"pro": SimpleNamespace(limits=LIMITS)}
+    feed: Any = SimpleNamespace(tenants=tenants, snapshot=SimpleNamespace(plans=plans))
+    counters = MmapCounterStore.open(tmp_path / "counters", clock, capacity=Capacity(8, 8, 8))
+    made = await Seeder(counters, store, feed, clock, clock.now).rebuild()
+    assert made == 2 * (1 + KEYS + 2 + KEYS + KEYS + 1)
+    for name, tenant in tenants.items():
+        for number in (0, KEYS - 1):
+            bound = bind(LIMITS, {}, tenant, f"k{number}", "chat").counters(counters.now())
+            used = [MANY - state.remaining for state in counters.read(bound)]
+            assert used == [3 * KEYS, 2 * number, KEYS, 1, 1, 2 * KEYS], name
+    assert counters.unseeded() == []
+    counters.close()
+    await store.close()
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+async def test_a_rebuild_that_died_goes_on_where_it_stood(tmp_path: Path, seeded: bool) -> None:
+    store = await open_store("sqlite:///gateway.db", tmp_path)
+    await store.ledger.post("h-0-a", frames([call(NOW - 10, key=f"k{number}") for number in range(3)]))
+    clock = ManualClock(NOW)
+    counters = MmapCounterStore.open(tmp_path / "counters", clock, capacity=Capacity(64, 64, 8))
+    tenant = Tenant("acme", "Acme", "pro")
+    for number in range(2):  # made, and not seeded
+        binding = bind(LIMITS[:1] + LIMITS[4:5], {}, tenant, f"k{number}", "weather")
+        counters.reserve_now(bytes(16), binding.reservation(counters.now(), {"calls": 0}))
+    if seeded:
+        note = counters.unseeded()[0]
+        counters.seed(note.key, [(note.start_us, 3)])
+    plans = {"pro": SimpleNamespace(limits=LIMITS[:1] + LIMITS[4:5])}
+    feed: Any = SimpleNamespace(tenants={"acme": tenant}, snapshot=SimpleNamespace(plans=plans))
+    await Seeder(counters, store, feed, clock, clock.now).rebuild()
+    for number in range(3):
+        bound = bind(LIMITS[:1] + LIMITS[4:5], {}, tenant, f"k{number}", "weather").counters(counters.now())
+        assert [MANY - state.remaining for state in counters.read(bound)] == [3, 1]
+    counters.close()
+    await store.close()
