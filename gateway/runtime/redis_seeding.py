@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.clock import Clock
+from gateway.clock import SECOND_US, Clock
 from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.seeding import Notes, Unseeded, describe
 from gateway.quotas.binding import bind
@@ -18,6 +18,8 @@ from gateway.runtime.seeding import LONGEST_WINDOW_US, PATIENCE_US, LedgerUse, i
 from gateway.runtime.state_feed import StateFeed
 from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store
+
+LOOK_AGAIN_US = 5 * SECOND_US
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ class RedisSeeder:
         self._caught_up = caught_up
         self._cut_us = 0
         self._seeded: set[tuple[str, str]] = set()  # (epoch, tenant)
+        self._look_again_us = 0
 
     @property
     def is_fresh(self) -> bool:
@@ -79,7 +82,10 @@ class RedisSeeder:
 
     def _missing(self) -> list[str]:
         """The tenants that have limits and are not known to be seeded."""
-        snapshot = self._feed.snapshot
+        snapshot, now_us = self._feed.snapshot, self._clock.monotonic()
+        if now_us >= self._look_again_us:  # a server can be emptied without another life beginning (FLUSHALL)
+            self._look_again_us = now_us + LOOK_AGAIN_US
+            self._seeded.clear()
         unsure: list[tuple[str, str]] = []
         for tenant in self._feed.tenants.values():
             plan = snapshot.plans.get(tenant.plan)

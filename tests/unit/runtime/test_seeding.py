@@ -5,13 +5,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from support.records import T0, call, frames
 
 from gateway.clock import HOUR_US, MINUTE_US, ManualClock
+from gateway.config.redis_url import parse_redis_url
 from gateway.counters.layout import Capacity
 from gateway.counters.mmap_store import MmapCounterStore
+from gateway.counters.redis_desk import RedisDesk
 from gateway.quotas.binding import bind
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
+from gateway.runtime.redis_seeding import LOOK_AGAIN_US, RedisSeeder
 from gateway.runtime.seeding import Seeder
 from gateway.storage.store import open_store
 from gateway.tenants.model import Tenant
@@ -75,4 +79,25 @@ async def test_a_rebuild_that_died_goes_on_where_it_stood(tmp_path: Path, seeded
         bound = bind(LIMITS[:1] + LIMITS[4:5], {}, tenant, f"k{number}", "weather").counters(counters.now())
         assert [MANY - state.remaining for state in counters.read(bound)] == [3, 1]
     counters.close()
+    await store.close()
+
+
+async def test_a_redis_that_is_emptied_in_its_life_is_seeded_again(tmp_path: Path, redis_url: str) -> None:
+    store = await open_store("sqlite:///gateway.db", tmp_path)
+    await store.ledger.post("h-0-a", frames([call(NOW - 10, key=f"k{number}") for number in range(3)]))
+    clock, tenant = ManualClock(NOW), Tenant("acme", "Acme", "pro")
+    plans = {"pro": SimpleNamespace(limits=LIMITS[:1])}
+    feed: Any = SimpleNamespace(tenants={"acme": tenant}, snapshot=SimpleNamespace(plans=plans))
+    desk = RedisDesk(parse_redis_url(redis_url), clock.now, deadline=5)
+    seeder = RedisSeeder(desk, store, feed, clock, tmp_path / "notes", clock.now)
+    with redis.Redis.from_url(redis_url) as client:
+        for _ in range(2):
+            client.flushdb()  # FLUSHALL does not change the run id
+            clock.advance(LOOK_AGAIN_US)
+            assert await seeder.turn(wait=False) == 1
+            assert await seeder.turn(wait=False) == 0
+            [state] = desk.read(bind(LIMITS[:1], {}, tenant, "k1", "weather").counters(clock.now()))
+            assert MANY - state.remaining == 3
+        client.flushdb()
+    desk.close()
     await store.close()
