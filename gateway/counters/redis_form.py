@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from pathlib import Path
+from importlib import resources
 from struct import Struct
 
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, Decision, DecisionFlag, LimitState, Reservation, effective_end
 from gateway.quotas.limit import Algorithm, Limit
 
-SCRIPT = Path(__file__).with_name("redis.lua").read_bytes()
+SCRIPT = resources.files("gateway.counters").joinpath("redis.lua").read_bytes()
 DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest()  # what Redis itself calls a script by
 EPOCH_DIGITS = 12
 

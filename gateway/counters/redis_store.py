@@ -254,11 +254,14 @@ class RedisCounterStore:
                     reply = await answer
                     if reply == b"unseeded":
                         unseeded.add(tenant_of(ends[0].reservation))
-                        continue
-                    self._owed.told(ends)
-                    if counted and isinstance(reply, bytes):
-                        self._note(ends[0].reservation, *form.counters_begun(reply))
+                    else:
+                        self._heard(reply, ends, counted)
         return unseeded
+
+    def _heard(self, reply: object, ends: Sequence[Owed], counted: bool) -> None:
+        self._owed.told(ends)
+        if counted and isinstance(reply, bytes):
+            self._note(ends[0].reservation, *form.counters_begun(reply))
 
     def _payments(
         self, part: Sequence[Owed], unseeded: Collection[str]
