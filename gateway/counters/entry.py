@@ -57,6 +57,14 @@ def is_seeded(source: mmap, offset: int) -> bool:
     return bool(flags & EntryFlag.SEEDED)
 
 
+def began_after(source: mmap, offset: int, algorithm: Algorithm, call_us: int) -> bool:
+    """Whether a tenant's calendar or sliding counter was made after a call: nothing of that call is in it."""
+    if algorithm not in (Algorithm.CALENDAR, Algorithm.SLIDING):
+        return False
+    created_us: int = at.HEAD.unpack_from(source, offset)[7]
+    return call_us < created_us
+
+
 def seed_entry(target: mmap, table: Table, key: bytes, rows: Iterable[tuple[int, int]], *, again: bool = False) -> bool:
     """Add (``at_us``, units) rows to a tenant's calendar or sliding counter and mark it seeded, in one step.
 

@@ -12,7 +12,7 @@ from gateway.clock import Clock
 from gateway.counters import journal, plan
 from gateway.counters import layout as at
 from gateway.counters.clock import advance, nanoseconds, store_clock
-from gateway.counters.entry import Entry, is_seeded, put_entry, read_entry, seed_entry
+from gateway.counters.entry import Entry, began_after, is_seeded, put_entry, read_entry, seed_entry
 from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
@@ -99,7 +99,10 @@ class MmapCounterStore:
         self.release_now(call_id, at_us, reservation)
 
     async def count(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None:
-        self._finish(call_id, at_us, reservation, actual, Phase.SETTLE, "")
+        requests = tuple([CounterRequest(request.counter, 0) for request in reservation.requests])
+        nothing = Reservation(requests, b"", reservation.tenant)
+        self.reserve_now(bytes(16), nothing)  # made, and in this window
+        self._finish(call_id, at_us, nothing, actual, Phase.SETTLE, "")
 
     def now(self) -> int:
         """The store's time. It never fails: while the lock is busy it is read, and not noted as given to others."""
@@ -369,16 +372,22 @@ class MmapCounterStore:
             counter = request.counter
             if not delta or counter.key in changes:
                 continue
-            offset: int | None = items[place].offset if items else None
-            if offset is None or self._map[offset : offset + 16] != counter.key:
+            offset: int | None
+            if items and plan.is_its_own(self._map, items[place]):
+                offset = items[place].offset
+            else:
                 offset = self._offset(counter)
             if offset is None and counter.algorithm is Algorithm.BUCKET and delta > 0:
                 # It ran empty and its slot was reused, but the units are due.
                 offset = self._make([counter], now_us)[counter.key]
-            if offset is not None:
-                change = plan.correct(self._map, offset, counter, delta, at_us, now_us)
-                if change is not None:
-                    changes[counter.key] = change
+            if offset is None:
+                continue
+            if not counter.volatile and began_after(self._map, offset, counter.algorithm, at_us):
+                # Made anew since: it holds nothing of this call. What is not seeded yet is the ledger's to add.
+                delta = delta + request.amount if is_seeded(self._map, offset) else 0
+            change = plan.correct(self._map, offset, counter, delta, at_us, now_us) if delta else None
+            if change is not None:
+                changes[counter.key] = change
         return list(changes.values())
 
     def _commit(self, changes: list[Change], own: Journal, call_id: bytes, phase: int, at_us: int) -> None:

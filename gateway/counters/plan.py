@@ -138,6 +138,17 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
     return admitted, states, changes
 
 
+def is_its_own(source: mmap, item: Item) -> bool:
+    """Whether the entry is still its counter's, and undamaged."""
+    first: int
+    second: int
+    third: int
+    fourth: int
+    check: i64
+    first, second, third, fourth, check = _unpack(source[item.offset : item.end])
+    return item.identity ^ first ^ second ^ third ^ fourth == check
+
+
 def _nothing_in(source: mmap, cells_at: int, newest: int, index: int) -> bool:
     """Whether the cells entered from ``newest`` to ``index`` hold no units."""
     first, last = sliding.entered(newest, index)

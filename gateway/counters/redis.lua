@@ -262,10 +262,15 @@ local function give(counter, delta, made, at, entry)
       delta = max(delta, -entry[3])
       entry[3] = entry[3] + delta
     elseif entry[1] - 60 <= index and index < entry[1] then
-      local place = 40 + 8 * fmod(index, 61)
-      local held = struct.unpack('<d', call('GETRANGE', counter.key, place, place + 7))
+      local cell = fmod(index, 61)
+      local c, place = entry.cells, 40 + 8 * cell
+      local held = c and c[cell + 1] or struct.unpack('<d', call('GETRANGE', counter.key, place, place + 7))
       delta = max(delta, -held)
-      call('SETRANGE', counter.key, place, struct.pack('<d', held + delta))
+      if c then
+        c[cell + 1], entry.whole = held + delta, true
+      else
+        call('SETRANGE', counter.key, place, struct.pack('<d', held + delta))
+      end
     else
       return
     end
@@ -295,8 +300,14 @@ local function raw_time()
 end
 
 local mark = call('GET', KEYS[1])
-local cut, last = 0, 0
-if mark and #mark >= 16 then cut, last = struct.unpack('<dd', mark) else mark = false end
+local cut, last, whole, agreed = 0, 0, BIG, nil
+if mark and #mark >= 16 then
+  cut, last = struct.unpack('<dd', mark)
+  if #mark >= 24 then whole = struct.unpack('<d', mark, 17) end
+else
+  if mark and #mark == 8 then agreed = struct.unpack('<d', mark) end
+  mark = false
+end
 local raw = raw_time()
 local now = max(raw, last)
 local operation, call_id = ARGV[1], ARGV[2]
@@ -352,8 +363,15 @@ if operation == 'S' then -- settle or release. 5: actual units; 6: what to leave
     return 'again'
   end
   for number, counter in ipairs(counters()) do
-    local delta = struct.unpack('<l', ARGV[5], number * 8 - 7) - counter.amount
-    if delta ~= 0 and not counter.shared then give(counter, delta, made, now) end
+    local actual = struct.unpack('<l', ARGV[5], number * 8 - 7)
+    local delta = actual - counter.amount
+    if delta ~= 0 and not counter.shared then
+      local entry = load(counter)
+      if entry and counter.seeds and made < entry[4] then -- made anew since: it holds nothing of this call
+        delta = entry[5] == 1 and actual or 0 -- what is not seeded yet is the ledger's to add, this call with it
+      end
+      if delta ~= 0 then give(counter, delta, made, now, entry) end
+    end
   end
   if ARGV[6] == 'swept' then
     call('HSET', KEYS[2], call_id, struct.pack('<d', -made) .. ARGV[3])
@@ -377,14 +395,17 @@ if operation == 'T' then -- take again what a call held in an earlier life: its 
   return 'taken'
 end
 
--- count what a call made at `made` cost, that was let pass without being counted; whether a counter was made for it
-local function count(counter, actual, made)
+-- count what a call made at `made` cost, that was let pass without being counted; whether a counter was made for it.
+-- `late`: it is from before the cut, and its record was not in the ledger yet when that was added
+local function count(counter, actual, made, late)
   local entry, is_new = load(counter), false
   if entry == nil then
     entry, is_new = blank(counter, now), counter.seeds
     save(entry, counter, now)
   end
-  if counter.seeds and made < entry[4] then return is_new end -- from before the counter began: the ledger's to add
+  if counter.seeds and made < entry[4] and not (late and entry[4] <= cut) then
+    return is_new -- from before the counter began: the ledger's to add
+  end
   if counter.algorithm == CALENDAR and made >= entry[2] then
     entry[1], entry[2] = window_at(counter, made)
     entry[3], entry.rolled = 0, true
@@ -399,12 +420,13 @@ if operation == 'A' then -- count calls that were let pass. 5: of each its id, i
   if not mark then return 'unseeded' end
   local asked, rows, place, began = counters(), ARGV[5], 1, {}
   while place <= #rows do
-    local id, made, actual
-    id, made, place = struct.unpack('<c16l', rows, place)
-    local is_new = made >= cut and call('HSETNX', KEYS[2], id, '') == 1
+    local id, made, ended, actual
+    id, made, ended, place = struct.unpack('<c16ll', rows, place)
+    local late = made < cut and ended >= whole
+    local is_new = (late or made >= cut) and call('HSETNX', KEYS[2], id, '') == 1
     for number, counter in ipairs(asked) do
       actual, place = struct.unpack('<l', rows, place)
-      if is_new and actual ~= 0 and not counter.shared and count(counter, actual, made) then
+      if is_new and actual ~= 0 and not counter.shared and count(counter, actual, made, late) then
         began[#began + 1] = number - 1
       end
     end
@@ -415,11 +437,12 @@ end
 
 if operation == 'G' then -- add the ledger's rows to one counter, once. 5: (time, units) pairs; 6: "make", "amend", "put" or ""; 7: when it begins
   local counter = counters()[1]
-  local entry = load(counter)
+  local entry, begins = load(counter), tonumber(ARGV[7] or '') or now
+  if entry and ARGV[6] == 'make' and not mark and entry[4] ~= begins then entry = nil end -- of an earlier attempt
   if entry == nil then
     if ARGV[6] ~= 'make' and ARGV[6] ~= 'put' then return 'unknown' end
     entry = blank(counter, now)
-    entry[4] = tonumber(ARGV[7] or '') or now
+    entry[4] = begins
   elseif entry[5] == 1 and ARGV[6] ~= 'amend' and ARGV[6] ~= 'put' then
     return 'seeded'
   end
@@ -449,9 +472,22 @@ if operation == 'G' then -- add the ledger's rows to one counter, once. 5: (time
   return 'seeded now'
 end
 
-if operation == 'M' then -- the tenant is seeded. 5: calls from this time on are counted here, those before by the ledger
+if operation == 'P' then -- agree on the cut. 5: this host's proposal; the first one's holds for all
   if mark then return 'marked' end
-  call('SET', KEYS[1], struct.pack('<dd', tonumber(ARGV[5]), max(raw, tonumber(ARGV[5]))))
+  if not agreed then
+    agreed = tonumber(ARGV[5])
+    call('SET', KEYS[1], struct.pack('<d', agreed))
+  end
+  return string.format('%.0f', agreed)
+end
+
+-- the tenant is seeded. 5: the cut: calls from this time on are counted here, those before by the ledger; 6: but for those
+-- that ended from this time on ("": the cut was not agreed on)
+if operation == 'M' then
+  if mark then return 'marked' end
+  local from, late = tonumber(ARGV[5]), tonumber(ARGV[6] or '')
+  if late and agreed ~= from then return 'emptied' end
+  call('SET', KEYS[1], struct.pack('<ddd', from, max(raw, from), late or BIG))
   return 'marked now'
 end
 

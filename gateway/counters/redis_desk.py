@@ -138,16 +138,26 @@ class RedisDesk:
             for start in range(0, len(keys), _BATCH):
                 pipeline = client.pipeline(transaction=False)
                 for key in keys[start : start + _BATCH]:
-                    pipeline.exists(key)
-                found += [bool(one) for one in pipeline.execute()]
+                    pipeline.strlen(key)
+                found += [length >= form.MARK_SIZE for length in pipeline.execute()]
             return found if self._same_life(client) else []
 
         return cast("list[bool]", self._do(ask))
 
-    def mark(self, tenant: str, from_us: int) -> bool:
-        """Say that a tenant is seeded: calls from ``from_us`` on are counted here. False if another host was first."""
+    def agree(self, tenant: str, cut_us: int) -> int:
+        """The instant from which on a tenant's calls will be counted here: the first host's proposal in this life of
+        its node; 0 where the tenant is seeded already."""
         prefix = form.key_prefix(tenant, self.epoch(tenant))
-        return self._script((form.mark_key(prefix),), b"M", b"", b"", b"%d" % from_us) == b"marked now"
+        answer = self._script((form.mark_key(prefix),), b"P", b"", b"", b"%d" % cut_us)
+        return 0 if answer == b"marked" else int(answer)
+
+    def mark(self, tenant: str, from_us: int, late_us: int | None = None) -> bool:
+        """Say that a tenant is seeded: calls from ``from_us`` on are counted here, and of earlier ones those that
+        ended from ``late_us`` on. False if another host was first, or ``from_us`` is not what was agreed on.
+        """
+        prefix = form.key_prefix(tenant, self.epoch(tenant))
+        late = b"" if late_us is None else b"%d" % late_us
+        return self._script((form.mark_key(prefix),), b"M", b"", b"", b"%d" % from_us, late) == b"marked now"
 
     def seed(
         self, note: Unseeded, counter: Counter | None, rows: Iterable[tuple[int, int]], *, how: bytes = b""

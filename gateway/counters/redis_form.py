@@ -23,6 +23,7 @@ LIVES = b"gw:{.}:lives"
 """The worker incarnations that may hold reservations."""
 HARD, SHARED, SEEDS = 1, 2, 4
 REPLY_HEAD, REPLY_STATE = 2, 6  # words
+MARK_SIZE = 16
 _SEEDED = (Algorithm.CALENDAR, Algorithm.SLIDING)
 
 
@@ -51,7 +52,8 @@ def tenants_key(incarnation: bytes) -> bytes:
 
 
 def mark_key(prefix: bytes) -> bytes:
-    """Whether the tenant is seeded for this epoch, from which time on, and the newest time given."""
+    """Whether the tenant is seeded for this epoch, from which time on, and the newest time given; until it is, the
+    cut that is agreed on alone, which is shorter."""
     return prefix + b"m"
 
 
@@ -97,9 +99,9 @@ def pack_amounts(amounts: Sequence[int]) -> bytes:
     return Struct(f"<{len(amounts)}q").pack(*amounts)
 
 
-def pack_passed(call_id: bytes, at_us: int, amounts: Sequence[int]) -> bytes:
-    """A call that was let pass: its id, its time, its units per counter."""
-    return Struct(f"<16s{1 + len(amounts)}q").pack(call_id, at_us, *amounts)
+def pack_passed(call_id: bytes, at_us: int, ended_us: int, amounts: Sequence[int]) -> bytes:
+    """A call that was let pass: its id, its time, when it had ended, its units per counter."""
+    return Struct(f"<16s{2 + len(amounts)}q").pack(call_id, at_us, ended_us, *amounts)
 
 
 def counters_begun(reply: bytes) -> tuple[Sequence[int], int]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.counters.redis_form import LIVES, REGISTRY, Prepared
@@ -158,7 +160,7 @@ class RedisCounterStore:
         reservation = passed[0].reservation
         prefix = form.key_prefix(tenant_of(reservation), epoch)
         keys = form.mark_key(prefix), form.counted_key(prefix), *form.counter_keys(prefix, reservation)
-        rows = b"".join([form.pack_passed(owed.call_id, owed.at_us, owed.actual) for owed in passed])
+        rows = b"".join([form.pack_passed(owed.call_id, owed.at_us, owed.ended_us, owed.actual) for owed in passed])
         return form.script_call(keys, (b"A", bytes(16), form.pack_counters(reservation), self._told(), rows))
 
     def _note(self, reservation: Reservation, new: Sequence[int], at_us: int) -> None:
@@ -203,7 +205,7 @@ class RedisCounterStore:
     def _owe(self, owed: Owed) -> None:
         if not owed.epoch and not any(owed.actual):
             return
-        self._owed.add(owed)
+        self._owed.add(msgspec.structs.replace(owed, ended_us=self._now()))
         if self._nodes.first.is_up:
             self._start_paying()
 

@@ -1,8 +1,10 @@
 """Counters in Redis are projections of the ledger: a tenant is seeded once in each life of the server (SEMANTICS §21).
 
-A tenant without a mark is refused or let pass by policy. Seeding chooses an instant, the cut: once the ledger holds
+A tenant without a mark is refused or let pass by policy. Seeding agrees on an instant, the cut: once the ledger holds
 every call from before it, their sums go into the counters and the mark says the cut. Calls from the cut on that were
 let pass meanwhile are counted by their workers, which look at the same mark; so each call is in exactly one of the two.
+A call from before the cut that is still open when the others have been waited for long enough is counted by its worker
+when it ends: the mark says which those are.
 """
 
 import logging
@@ -20,6 +22,7 @@ from gateway.storage.ports import PLATFORM
 from gateway.storage.store import Store
 
 LOOK_AGAIN_US = 5 * SECOND_US
+NEVER_US = 1 << 52
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class RedisSeeder:
         self._clock = clock
         self._notes = Notes(notes)
         self._caught_up = caught_up
-        self._cut_us = 0
+        self._cuts: dict[tuple[str, str], int] = {}  # of those that wait to be seeded
         self._seeded: set[tuple[str, str]] = set()  # (epoch, tenant)
         self._look_again_us = 0
 
@@ -62,26 +65,46 @@ class RedisSeeder:
 
     async def _tenants(self, wait: bool) -> int:
         missing = self._missing()
+        self._cuts = {name: self._cuts[name] for name in missing if name in self._cuts}
         if not missing:
-            self._cut_us = 0
             return 0
         now_us = max(self._desk.now(), self._clock.now())
-        self._cut_us = self._cut_us or now_us
-        if wait and not await self._is_complete(self._cut_us):
-            return 0
-        cut_us = self._cut_us
-        counters = await self._counters(set(missing), cut_us)
+        if wait:  # a whole second: what was let pass in one second may be owed as a sum
+            now_us = -(-now_us // SECOND_US) * SECOND_US
+        for epoch, tenant in missing:
+            if (epoch, tenant) not in self._cuts and (cut_us := self._desk.agree(tenant, now_us)):
+                self._cuts[epoch, tenant] = cut_us
+        seeded = 0
+        for cut_us in sorted(set(self._cuts.values())):
+            late_us = await self._late_from(cut_us) if wait else NEVER_US
+            if late_us:
+                tenants = {tenant for (_, tenant), cut in self._cuts.items() if cut == cut_us}
+                seeded += await self._seed_tenants(tenants, cut_us, late_us)
+        return seeded
+
+    async def _seed_tenants(self, tenants: set[str], cut_us: int, late_us: int) -> int:
+        counters = await self._counters(tenants, cut_us)
         use = LedgerUse(self._ledger)
         for counter, note in counters:
             self._desk.seed(note, counter, await use.rows(note), how=b"make")
-        for tenant in missing:
-            self._desk.mark(tenant, cut_us)
-        logger.warning("counters in redis rebuilt", extra={"tenants": len(missing), "counters": len(counters)})
-        self._cut_us = 0
+        for tenant in tenants:
+            self._desk.mark(tenant, cut_us, late_us)
+        self._cuts = {name: cut for name, cut in self._cuts.items() if name[1] not in tenants}
+        logger.warning("counters in redis rebuilt", extra={"tenants": len(tenants), "counters": len(counters)})
         return len(counters)
 
-    def _missing(self) -> list[str]:
-        """The tenants that have limits and are not known to be seeded."""
+    async def _late_from(self, cut_us: int) -> int:
+        """From when on a call's end is news to the ledger if the call began before the cut; 0: it is to be waited for.
+
+        Once no such call is open, never.
+        """
+        if await self._ledger.complete_until(PLATFORM) >= cut_us:
+            return NEVER_US
+        caught_up_us = self._caught_up()
+        return caught_up_us if cut_us < caught_up_us - PATIENCE_US else 0
+
+    def _missing(self) -> list[tuple[str, str]]:
+        """The tenants that have limits and are not known to be seeded, each with the epoch of its node."""
         snapshot, now_us = self._feed.snapshot, self._clock.monotonic()
         if now_us >= self._look_again_us:  # a server can be emptied without another life beginning (FLUSHALL)
             self._look_again_us = now_us + LOOK_AGAIN_US
@@ -95,7 +118,7 @@ class RedisSeeder:
                     unsure.append(name)
         found = self._desk.is_seeded([tenant for _, tenant in unsure])
         self._seeded.update(name for name, known in zip(unsure, found, strict=True) if known)
-        return [tenant for (_, tenant), known in zip(unsure, found, strict=True) if not known]
+        return [name for name, known in zip(unsure, found, strict=True) if not known]
 
     async def _is_complete(self, until_us: int) -> bool:
         """Whether the ledger holds all calls from before an instant; five seconds after this host's spool was shipped

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.clock import MINUTE_US, SECOND_US
-from gateway.counters.seeding import Notes
+from gateway.counters.seeding import Notes, describe
 from gateway.quotas.answer import refusal_code, retry_after, violated_policies
 from gateway.quotas.counter import DecisionFlag
 
@@ -144,6 +144,26 @@ def test_a_counter_taken_away_is_made_anew_and_awaits_the_ledgers_sum(kind, take
     assert [anew.states[0].remaining, take(other).states[0].remaining] == [4, 2]
     (note,) = notes.read()[0][before:]
     assert (note.key, note.created_us) == (binding.counters(clock.now())[0].key, anew.at_us)
+
+
+@pytest.mark.parametrize("kind", ["calendar", "sliding"])
+def test_a_call_begun_before_its_counter_was_made_anew(kind, take, new_call, clock, limit_of, bind_to):
+    binding, store = bind_to([limit_of(kind, 100)]), take.store
+    desk, counters = getattr(store, "desk", store), binding.counters(clock.now())
+    calls = [(new_call(), binding.reservation(clock.now(), {"calls": 20})) for _ in range(3)]
+    times = [store.reserve_now(*call).at_us for call in calls]
+    clock.advance(SECOND_US)
+    desk.drop(counters)
+    created = take(binding, 10).at_us
+    (first, early), (second, late), (third, released) = calls
+    store.settle_now(first, times[0], early, (25,))  # its record is the ledger's to add
+    store.release_now(third, times[2], released)  # the new counter holds nothing of it
+    assert store.read(counters)[0].remaining == 90
+    note = describe(counters[0], created)
+    rows = [(times[0], 25)]
+    assert desk.seed(note, None, rows) if desk is not store else store.seed(note.key, rows)
+    store.settle_now(second, times[1], late, (30,))  # the ledger did not have it yet
+    assert store.read(counters)[0].remaining == 100 - 10 - 25 - 30
 
 
 def test_limits_that_share_a_counter_increment_it_once(take, open_store, new_call, clock, limit_of, bind_to):

@@ -10,7 +10,7 @@ import redis
 from support.redis_counters import PlainRedisStore
 from support.services import running_redis
 
-from gateway.clock import SystemClock
+from gateway.clock import SECOND_US, ManualClock, SystemClock
 from gateway.config.loader import load
 from gateway.config.redis_url import parse_redis_url
 from gateway.counters.redis_desk import RedisDesk
@@ -138,6 +138,60 @@ def test_a_counter_made_by_a_call_let_pass_leaves_it_to_the_ledger(open_redis, b
     assert remaining(desk, binding) == [7, 17, 5]
     let_pass(store, binding.reservation(made, {"calls": 1}), NOW())
     assert remaining(desk, binding) == [6, 16, 5]
+
+
+def test_a_call_let_pass_in_an_earlier_sub_bucket_leaves_with_it(url, tmp_path, limit_of, bind_to):
+    clock = ManualClock(NOW())
+    binding = bind_to([limit_of("sliding", 10, by=("address",))])
+    store = PlainRedisStore(url, "w1", clock.now, tmp_path / "unseeded", clock.now, ("acme",))
+    reservation = binding.reservation(clock.now(), {"calls": 1}, "192.0.2.1")
+    made = clock.now()
+    clock.advance(10 * SECOND_US)  # the outage; nothing is there of this address
+    store._run(store.store.count(uuid7(made), made, reservation, (4,)))
+    until(lambda: not store.store.owed)
+    rooms = []
+    for _ in range(6):
+        clock.advance(20 * SECOND_US)
+        rooms.append(store.reserve_now(uuid7(clock.now()), reservation).states[0].remaining)
+    assert rooms == [5, 4, 7, 6, 6, 6]
+    store.close()
+
+
+def test_a_call_from_before_the_cut_that_ends_after_the_seeding_is_counted(open_redis, binding, desk):
+    store, made = open_redis(tenants=()), NOW() - 10**6
+    cut = desk.agree("acme", made + 1)
+    reservation = binding.reservation(made, {"calls": 1})
+    for counter in binding.counters(cut):
+        if (note := describe(counter, cut)) is not None:
+            desk.seed(note, counter, [(made, 2)], how=b"make")
+    desk.mark("acme", cut, NOW())  # those that had ended until now are in the ledger
+    let_pass(store, reservation, made)
+    assert remaining(desk, binding) == [7, 17, 5]
+    assert store.store._notes.read()[0] == []
+
+
+def test_hosts_agree_on_one_cut_and_a_mark_holds_only_with_it(binding, desk, url):
+    other = RedisDesk(parse_redis_url(url))
+    assert (desk.agree("acme", 1000), other.agree("acme", 2000)) == (1000, 1000)
+    assert other.is_seeded(["acme"]) == [False]
+    assert not other.mark("acme", 2000, 5)
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    assert not desk.mark("acme", 1000, 5)  # what was added before is gone
+    assert other.agree("acme", 3000) == 3000
+    assert other.mark("acme", 3000, 5)
+    assert (desk.agree("acme", 4000), desk.is_seeded(["acme"])) == (0, [True])
+    other.close()
+
+
+def test_what_an_earlier_attempt_added_is_added_anew_for_a_later_cut(binding, desk):
+    cut = NOW() - 100
+    (counter, *_), sums = binding.counters(cut), ((cut, 3), (cut + 50, 4))
+    for begins, units in sums:
+        note = describe(counter, begins)
+        assert desk.seed(note, counter, [(note.start_us, units)], how=b"make")
+        assert not desk.seed(note, counter, [(note.start_us, units)], how=b"make")
+    assert desk.read([counter])[0].remaining == 6
 
 
 def test_many_calls_let_pass_are_told_together(open_redis, binding, desk):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gateway.clock import HOUR_US
+from gateway.clock import HOUR_US, MINUTE_US
 from gateway.counters import layout as at
 from gateway.counters.layout import Capacity, Layout
 from gateway.counters.lock import FileLock
@@ -62,6 +62,27 @@ def test_a_damaged_entry_is_put_out_of_use_and_counted_anew(open_store, bind_to,
     assert again.reserve_now(new_call(), reservation).states[0].remaining == 995
     assert "damaged counter" in caplog.text
     assert [note.meter for note in again.unseeded()].count("calls") == 2
+
+
+def test_a_settlement_never_makes_a_damaged_entry_good(open_store, bind_to, all_kinds, clock, new_call):
+    store, call = open_store(), new_call()
+    reservation = bind_to(all_kinds).reservation(clock.now(), {"calls": 5})
+    decision = store.reserve_now(call, reservation)
+    offset = store._offset(reservation.requests[0].counter)
+    store._map[offset + 40 : offset + 48] = (900).to_bytes(8, "little")
+    store.settle_now(call, decision.at_us, reservation, (6, 6, 6, 0))
+    assert store.reserve_now(new_call(), reservation).states[0].remaining == 995
+
+
+async def test_a_call_let_pass_is_counted_where_windows_have_moved_on(open_store, bind_to, all_kinds, clock, new_call):
+    store, binding = open_store(), bind_to(all_kinds)
+    reservation = binding.reservation(clock.now(), {"calls": 1})
+    await store.count(new_call(), store.now(), reservation, (3, 3, 3, 0))  # nothing is there: the ledger's to add
+    assert [state.remaining for state in store.read(binding.counters(clock.now()))] == [1000, 100, 97, 100]
+    assert [note.meter for note in store.unseeded()] == ["calls", "calls"]
+    clock.advance(5 * MINUTE_US)
+    await store.count(new_call(), store.now(), reservation, (3, 3, 3, 0))
+    assert [state.remaining for state in store.read(binding.counters(clock.now()))] == [997, 97, 97, 100]
 
 
 def test_a_new_generation_is_followed_and_keeps_what_counts(open_store, folder, bind_to, all_kinds, clock, new_call):

@@ -64,3 +64,23 @@ def test_what_an_epoch_holds_is_never_summed():
     for number in range(3):
         owed.add(call(number, epoch="e"))
     assert len(owed) == 3
+
+
+def test_what_an_epoch_may_hold_and_what_was_let_pass_of_one_call_are_both_owed():
+    owed = OwedCalls()
+    unanswered, passed = call(1, epoch="e"), call(1)
+    owed.add(unanswered)
+    [part] = owed.parts()  # being told, while the call that policy let pass ends
+    owed.add(passed)
+    owed.told(part)
+    assert everything(owed) == [passed]
+
+
+def test_an_end_that_changed_while_it_was_told_is_still_owed():
+    owed = OwedCalls()
+    owed.add(call(1, epoch="e"))
+    [part] = owed.parts()
+    later = call(1, at_us=5, epoch="e")
+    owed.add(later)
+    owed.told(part)
+    assert everything(owed) == [later]
