@@ -1,12 +1,17 @@
 """What a call is worth, once its answer is complete: the route's meters, then plugins; gaps filled and flagged."""
 
+import logging
+
 from gateway.hooks.events import Measure
 from gateway.http.fields import list_items
 from gateway.http.request import Request
 from gateway.http.response import Response
 from gateway.metering.extract import BodyReader, body_reader
 from gateway.metering.record import Flag
+from gateway.metering.units import whole_units
 from gateway.proxy.plan import RoutePlan
+
+_logger = logging.getLogger("gateway.proxy")
 
 
 class Measuring:
@@ -34,16 +39,20 @@ class Measuring:
         plan = self._plan
         reported = self._reader.units() if self._reader is not None else {}
         event = Measure(request, self._response, plan.route, reported, request_bytes, response_bytes, duration_us)
-        found: dict[str, int] = {}
+        found: dict[str, object] = {}
         for stage in plan.measure:
-            found.update(stage(event) or {})
+            try:
+                found.update(stage(event) or {})
+            except Exception:  # the upstream did the work: the call is booked, its units are missing
+                _logger.exception("a measure stage failed")
         units: dict[str, int] = {}
         flags = 0
         for meter in plan.route.meters:
-            figure = found.get(meter.name)
-            if figure is not None and 0 <= figure <= meter.max:
+            told = found.get(meter.name)
+            figure = whole_units(told)  # a plugin may tell anything
+            if figure is not None and figure <= meter.max:
                 units[meter.name] = figure
                 continue
-            flags |= Flag.ESTIMATED if figure is None else Flag.ESTIMATED | Flag.BAD_UNITS
+            flags |= Flag.ESTIMATED if told is None else Flag.ESTIMATED | Flag.BAD_UNITS
             units[meter.name] = meter.missing if meter.missing is not None else plan.amounts[meter.name]
         return units, int(flags)

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from gateway.hooks import Phase, Refusal
 from gateway.hooks.loader import load_plugins
+from gateway.metering.record import Flag
 from gateway.routing.route import Meter
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -44,3 +47,23 @@ async def test_a_hook_may_refuse_and_a_broken_hook_is_500(gateway, upstream):
         assert head.startswith(b"HTTP/1.1 " + status)
     await gateway.settled(1)
     assert seen == ["/yes"]
+
+
+@pytest.mark.parametrize("figure", [2.5, "9", [1], -1, 1 << 70, RuntimeError("broken plugin")], ids=str)
+async def test_a_measure_that_lies_or_breaks_costs_the_estimate_and_never_the_answer(gateway, upstream, figure):
+    def measure(event):
+        if isinstance(figure, Exception):
+            raise figure
+        return {"tokens": figure}
+
+    gateway.registry.add(Phase.MEASURE, "test", measure)
+    gateway.route_options = {
+        "meters": (Meter("calls", "constant", 1), Meter("tokens", "header", path="x-tokens", estimate=7))
+    }
+    await gateway.start()
+    client = await gateway.client()
+    await client.send(GET)
+    assert (await client.answer())[0].startswith(b"HTTP/1.1 200")
+    [record] = await gateway.settled(1)
+    assert record.units == {"calls": 1, "tokens": 7}
+    assert record.flags & Flag.ESTIMATED
