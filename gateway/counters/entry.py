@@ -101,6 +101,21 @@ def put_entry(target: mmap, table: Table, offset: int, used: int) -> None:
     table.commit()
 
 
+def put_held(target: mmap, table: Table, region: Region, offset: int, key: bytes, used: int) -> bool:
+    """Set what a concurrency counter holds, in one step; False when it holds that, or is not there any more."""
+    entry = read_entry(target, region, offset)
+    if entry is None or entry.key != key or entry.algorithm is not Algorithm.CONCURRENT or entry.used == used:
+        return False
+    _, _, number, flags, _, *words, _ = at.HEAD.unpack_from(target, offset)
+    second, third, fourth = words
+    check = at.check_word(key, offset, number, (used, second, third, fourth))
+    table.guard(region, offset)
+    head = at.HEAD.pack(key, offset, number, flags, used, second, third, fourth, check)
+    target[offset : offset + len(head)] = head
+    table.commit()
+    return True
+
+
 def _with_rows(
     words: list[int], cells: list[int], window_us: int, rows: Iterable[tuple[int, int]]
 ) -> tuple[int, int, int, int]:

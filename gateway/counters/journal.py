@@ -63,6 +63,13 @@ def find(file: CounterFile, incarnation: str) -> Journal | None:
     return None
 
 
+def in_use(file: CounterFile) -> dict[bytes, int]:
+    """Where those stand that changed something and are not forgotten, by name."""
+    places = range(at.JOURNAL_AT, at.ENTRIES_AT, at.JOURNAL_STRIDE)
+    held = (at.JOURNAL.unpack_from(file.map, offset) for offset in places)
+    return {name: offset for name, _, _, phase, offset in held if name != at.EMPTY_KEY and phase}
+
+
 def find_or_make(file: CounterFile, incarnation: str) -> Journal:
     """The incarnation's journal; raises ``StoreUnavailable`` when every place is taken by one not yet recovered."""
     if not incarnation:

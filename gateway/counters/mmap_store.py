@@ -17,7 +17,7 @@ from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
 from gateway.counters.lock import DEADLINE_US, NOW, OPENING_US, FileLock
-from gateway.counters.mapfile import Mapper, open_current, restore
+from gateway.counters.mapfile import CounterFile, Mapper, open_current, restore
 from gateway.counters.plan import Change, Item, Plan
 from gateway.counters.seeding import Notes, Unseeded
 from gateway.counters.table import Table
@@ -173,10 +173,7 @@ class MmapCounterStore:
             journal.forget(self._file, incarnation)
 
     def unseeded(self) -> list[Unseeded]:
-        """The counters that wait for the ledger's sum, oldest first.
-
-        The notes are read, and looked up one by one, without keeping the lock from the workers.
-        """
+        """The counters that wait for the ledger's sum, oldest first; looked up without keeping the lock for long."""
         notes, size = self._notes.each()
         waiting = list({note.key: note for note in notes if self._awaits_seed(note)}.values())
         with self._locked():
@@ -311,6 +308,12 @@ class MmapCounterStore:
         with self._locked():
             offset = self._table.find(note.key, note.algorithm, volatile=False)
             return offset is not None and not is_seeded(self._map, offset)
+
+    @contextmanager
+    def alone(self) -> Iterator[tuple[CounterFile, Table]]:
+        """The file and its entries, while nobody else counts; raises ``StoreUnavailable``."""
+        with self._locked():
+            yield self._file, self._table
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

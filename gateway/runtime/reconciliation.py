@@ -100,6 +100,16 @@ class Reconciliation:
         until_us = min((mark.complete_until_us for mark in marks), default=0)
         return Report(until_us, unshipped, tuple(checks), silent_hosts(marks))
 
+    async def excess(self) -> dict[bytes, int]:
+        """What calendar counters hold that ledger and calls in progress do not explain; ``repair`` takes it away."""
+        if self._counters is None:
+            return {}
+        await self._check_counters(self._counters)
+        self._wrong = [
+            (counter, lacks) for counter, lacks in self._wrong if lacks < 0 and counter.algorithm is Algorithm.CALENDAR
+        ]
+        return {counter.key: -lacks for counter, lacks in self._wrong}
+
     def repair(self) -> int:
         """Set the counters right that the last report found to differ; how many those are (SEMANTICS §19).
 

@@ -9,6 +9,7 @@ from gateway.clock import DAY_US, SECOND_US, Clock
 from gateway.counters.layout import Capacity
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.counters.seeding import Unseeded, describe
+from gateway.counters.upkeep import made_us
 from gateway.errors import StoreUnavailable
 from gateway.quotas.binding import bind
 from gateway.quotas.counter import Reservation
@@ -66,11 +67,15 @@ class Seeder:
         limits = [limit for limit in plan.limits if is_seeded(limit)]
         binding = bind(limits, tenant.limits, tenant, key, route)
         nothing = {limit.meter: 0 for limit in limits}
-        self._make(binding.reservation(self._counters.now(), nothing))
+        before_us = self._counters.now()
+        self._make(binding.reservation(before_us, nothing))
         now_us, seeded = self._counters.now(), 0
         for counter in binding.counters(now_us):
             note = describe(counter, now_us)
-            if note is not None and use.is_first(note):
+            if note is None or not use.is_first(note):
+                continue
+            # One that a call made counts since then, and its own note says so: ``turn`` seeds it.
+            if made_us(self._counters, counter) >= before_us:
                 seeded += self._counters.seed(counter.key, await use.rows(note))
         return seeded
 

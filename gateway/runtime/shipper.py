@@ -21,8 +21,10 @@ from gateway.runtime.counter_room import CounterRoom
 from gateway.runtime.ledger_stamp import APART_US, LedgerStamp
 from gateway.runtime.left_limits import LeftLimits
 from gateway.runtime.logs import configure
+from gateway.runtime.lost_calls import LostCalls
 from gateway.runtime.periodic import every
 from gateway.runtime.publish import write_json
+from gateway.runtime.reconciliation import Reconciliation
 from gateway.runtime.redis_seeding import RedisSeeder
 from gateway.runtime.reported_use import ReportedUse
 from gateway.runtime.seeding import Seeder
@@ -62,6 +64,7 @@ class ShipperProcess:
         self._feed.load()
         snapshot = self._feed.snapshot
         self._counters = counting.open_desk(snapshot, self._clock)
+        self._lost = None if isinstance(self._counters, RedisDesk) else LostCalls(self._counters, spec.data)
         self._stamp = LedgerStamp(paths.ledger_stamp(snapshot))
         self._host = read_host_id(spec.data).hex()
         self._hosts = 1
@@ -90,6 +93,7 @@ class ShipperProcess:
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(reported)), name="reported use"),
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(left)), name="left limits"),
                 asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
+                asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._mend(store)), name="lost calls"),
             ]
             settle_heap()
             await shipper.run(stop)
@@ -129,12 +133,15 @@ class ShipperProcess:
             return False
         try:
             await keeper.start()
+            lost = self._lost.start_anew() if self._lost is not None else set()
             await self._match_ledger(store, seeder)
             # Counters that are there need no sums: records that wait in the spool, an hour's perhaps, delay nobody.
             if seeder.is_fresh:
                 while await shipper.ship_once():
                     pass
                 await seeder.rebuild()
+            if self._lost is not None:
+                self._lost.forget(lost)
         except StoreUnavailable as error:
             logger.error("the store does not answer at the start", extra={"reason": str(error)})
         return True
@@ -213,6 +220,15 @@ class ShipperProcess:
         data = self._spec.data
         for summary in recover_all(paths.inflight(data), paths.spool(data), self._counters):
             logger.warning("recovered the calls of a worker that died", extra={"recovered": str(summary)})
+
+    async def _mend(self, store: Store) -> None:
+        """Give back what calls hold whose table was lost while other workers live."""
+        if self._lost is None or isinstance(self._counters, RedisDesk):
+            return
+        data, snapshot = self._spec.data, self._feed.snapshot
+        comparing = Reconciliation(snapshot, store, SpoolReader(paths.spool(data)), data, self._counters)
+        with contextlib.suppress(StoreUnavailable):  # it is tried again
+            await self._lost.mend(comparing)
 
     async def _keep(self, store: Store, keeper: StateKeeper) -> None:
         """Bring changes to the workers as soon as the store tells of one, or a poll finds it (SEMANTICS §31)."""

@@ -77,7 +77,7 @@ class DeadTable:
             header = unpack_table_header(os.pread(fd, STATES_AT, 0))
             if header is None or (header.format in READABLE_FORMATS and os.fstat(fd).st_size < header.file_size):
                 path.rename(path.with_name(path.name + ".damaged"))
-                raise GatewayError(f"{path} was damaged and is set aside; reconcile finds what it held")
+                raise GatewayError(f"{path} was damaged and is set aside; counters are made anew without what it held")
             if header.format not in READABLE_FORMATS:
                 raise GatewayError(f"{path} was written by a newer gateway; upgrade this one")
             return cls(path, header, fd)

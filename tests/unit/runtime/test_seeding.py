@@ -8,7 +8,7 @@ import pytest
 import redis
 from support.records import T0, call, frames
 
-from gateway.clock import HOUR_US, MINUTE_US, ManualClock
+from gateway.clock import HOUR_US, MINUTE_US, SECOND_US, ManualClock
 from gateway.config.redis_url import parse_redis_url
 from gateway.counters.layout import Capacity
 from gateway.counters.mmap_store import MmapCounterStore
@@ -100,4 +100,23 @@ async def test_a_redis_that_is_emptied_in_its_life_is_seeded_again(tmp_path: Pat
             assert MANY - state.remaining == 3
         client.flushdb()
     desk.close()
+    await store.close()
+
+
+async def test_a_rebuild_beside_workers_counts_nothing_twice(tmp_path: Path) -> None:
+    """The store came back late: workers have counted calls since, and some of them are in the ledger."""
+    store = await open_store("sqlite:///gateway.db", tmp_path)
+    clock, tenant, limits = ManualClock(NOW), Tenant("acme", "Acme", "pro"), LIMITS[:1] + LIMITS[4:5]
+    counters = MmapCounterStore.open(tmp_path / "counters", clock, capacity=Capacity(64, 64, 8))
+    binding = bind(limits, {}, tenant, "k1", "weather")
+    at_us = counters.reserve_now(bytes(16), binding.reservation(counters.now(), {"calls": 1})).at_us
+    await store.ledger.post("h-0-a", frames([call(NOW - 10), call(at_us)]))
+    clock.advance(SECOND_US)
+    feed: Any = SimpleNamespace(
+        tenants={"acme": tenant}, snapshot=SimpleNamespace(plans={"pro": SimpleNamespace(limits=limits)})
+    )
+    await Seeder(counters, store, feed, clock, clock.now).rebuild()
+    used = [MANY - state.remaining for state in counters.read(binding.counters(counters.now()))]
+    assert used == [2, 2]
+    counters.close()
     await store.close()
