@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.clock import SECOND_US, Clock
+from gateway.clock import MINUTE_US, SECOND_US, Clock
 from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.seeding import Notes, Unseeded, describe
 from gateway.quotas.binding import bind
@@ -30,11 +30,18 @@ logger = logging.getLogger(__name__)
 class RedisSeeder:
     """One per host, in the shipper. Raises ``StoreUnavailable`` when ledger or Redis do not answer.
 
-    ``caught_up`` tells when the shipper last stood at the spool's end.
+    ``caught_up`` tells when the shipper last stood at the spool's end; ``host`` is this one's id.
     """
 
     def __init__(
-        self, desk: RedisDesk, store: Store, feed: StateFeed, clock: Clock, notes: Path, caught_up: Callable[[], int]
+        self,
+        desk: RedisDesk,
+        store: Store,
+        feed: StateFeed,
+        clock: Clock,
+        notes: Path,
+        caught_up: Callable[[], int],
+        host: str = "",
     ) -> None:
         self._desk = desk
         self._ledger = store.ledger
@@ -43,6 +50,7 @@ class RedisSeeder:
         self._notes = Notes(notes)
         self._caught_up = caught_up
         self._cuts: dict[tuple[str, str], int] = {}  # of those that wait to be seeded
+        self._host = host
         self._seeded: set[tuple[str, str]] = set()  # (epoch, tenant)
         self._look_again_us = 0
 
@@ -56,8 +64,10 @@ class RedisSeeder:
         self._seeded.clear()
 
     async def rebuild(self) -> int:
-        """Seed them from what the ledger has now; before the workers accept."""
-        return await self.turn(wait=False)
+        """Seed them from what the ledger has now; before the workers accept. Calls of other hosts are waited for."""
+        since_us = self._clock.now() - MINUTE_US
+        marks = await self._ledger.hosts(PLATFORM)
+        return await self.turn(wait=any(mark.host != self._host and mark.reported_us >= since_us for mark in marks))
 
     async def turn(self, *, wait: bool = True) -> int:
         """Seed the tenants that are not, then the counters that a configuration change created."""

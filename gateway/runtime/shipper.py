@@ -179,7 +179,7 @@ class ShipperProcess:
     def _make_seeder(self, store: Store, shipper: Shipper) -> AnySeeder:
         if isinstance(self._counters, RedisDesk):
             notes = counting.seeding_notes(self._spec.data)
-            return RedisSeeder(self._counters, store, self._feed, self._clock, notes, shipper.caught_up)
+            return RedisSeeder(self._counters, store, self._feed, self._clock, notes, shipper.caught_up, self._host)
         return Seeder(self._counters, store, self._feed, self._clock, shipper.caught_up)
 
     async def _seed(self, seeder: AnySeeder | ReportedUse | LeftLimits) -> None:

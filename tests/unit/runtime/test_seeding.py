@@ -17,6 +17,7 @@ from gateway.quotas.binding import bind
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
 from gateway.runtime.redis_seeding import LOOK_AGAIN_US, RedisSeeder
 from gateway.runtime.seeding import Seeder
+from gateway.storage.ports import PLATFORM
 from gateway.storage.store import open_store
 from gateway.tenants.model import Tenant
 
@@ -119,4 +120,30 @@ async def test_a_rebuild_beside_workers_counts_nothing_twice(tmp_path: Path) -> 
     used = [MANY - state.remaining for state in counters.read(binding.counters(counters.now()))]
     assert used == [2, 2]
     counters.close()
+    await store.close()
+
+
+async def test_a_host_that_starts_waits_for_what_others_have_not_shipped(tmp_path: Path, redis_url: str) -> None:
+    store = await open_store("sqlite:///gateway.db", tmp_path)
+    clock, tenant = ManualClock(NOW), Tenant("acme", "Acme", "pro")
+    plans = {"pro": SimpleNamespace(limits=LIMITS[:1])}
+    feed: Any = SimpleNamespace(tenants={"acme": tenant}, snapshot=SimpleNamespace(plans=plans))
+    desk = RedisDesk(parse_redis_url(redis_url), clock.now, deadline=5)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+        for host in ("mine", "other"):
+            await store.ledger.mark_host(PLATFORM, host, NOW - SECOND_US, NOW - SECOND_US)
+        seeder = RedisSeeder(desk, store, feed, clock, tmp_path / "notes", lambda: NOW, "mine")
+        assert await seeder.rebuild() == 0
+        assert seeder.is_fresh
+        await store.ledger.post(
+            "other-0-a", frames([call(NOW - 10)], "other-0-a")
+        )  # it was open, or in the other's spool
+        for host in ("mine", "other"):
+            await store.ledger.mark_host(PLATFORM, host, NOW, NOW)
+        assert await seeder.turn() == 1
+        [state] = desk.read(bind(LIMITS[:1], {}, tenant, "k1", "weather").counters(clock.now()))
+        assert MANY - state.remaining == 1
+        client.flushdb()
+    desk.close()
     await store.close()
