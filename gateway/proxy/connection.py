@@ -5,13 +5,14 @@ overtake each other and a slow one costs no memory.
 """
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, cast
 
 from gateway.http.body import Framing
 from gateway.http.errors import MessageError
 from gateway.http.problem import problem, problem_response
 from gateway.http.request import Request, RequestFields
-from gateway.proxy.aborting import reset_on_close
+from gateway.proxy.aborting import acknowledged, reset_on_close
 from gateway.proxy.crowd import TOO_MANY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.request_body import RequestBody
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
 NEVER = float("inf")
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+").match
 
 
 class ClientConnection(asyncio.Protocol):
     """Owned by the event loop; the server keeps it in a set while it is open."""
 
     __slots__ = (
-        "_begun", "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_waiting",
+        "_begun", "_body", "_buffer", "_eof", "_fields", "_lingering", "_no_body", "_paused", "_strand", "_taken",
+        "_waiting",
         "address", "deadline", "exchange", "lost", "peer", "served", "server", "transport", "tunnel", "write_paused",
     )  # fmt: skip
 
@@ -48,6 +51,7 @@ class ClientConnection(asyncio.Protocol):
         self._fields: RequestFields | None = None
         self._waiting = Signal()
         self._paused = False
+        self._taken = 0
         self._lingering = False
         self._eof = False
         self._begun = False
@@ -117,6 +121,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        self._taken = acknowledged(self.transport)
         if self.exchange is not None:
             self.exchange.client_slow(True)
 
@@ -181,15 +186,13 @@ class ClientConnection(asyncio.Protocol):
         self._body = None
         self._begun = False
         self.deadline = server.loop.time() + server.settings.idle_timeout
-        if self._paused:
-            self.resume_reading()
 
     def _take_request(self) -> Request | None:
         """The next request's head, if it is all there, with ``_body`` ready to take what follows."""
-        if not self._buffer or self.lost:
-            return None
-        request = self._parse()
-        if request is None and not self._begun:
+        request = self._parse() if self._buffer and not self.lost else None
+        if self._paused and (request is None or len(self._buffer) <= self.server.settings.buffer):
+            self.resume_reading()  # not before: each read brings more than a request takes away
+        if request is None and self._buffer and not self._begun:
             self._begun = True
             self.deadline = self.server.loop.time() + self.server.settings.head_timeout
         return request
@@ -202,8 +205,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _parse(self) -> Request | None:
         data = self._buffer
-        while data.startswith(b"\r\n"):  # RFC 9112 §2.2: empty lines before the request line are ignored
-            data = self._buffer = data[2:]
+        empty = _EMPTY_LINES(data)
+        if empty is not None:  # RFC 9112 §2.2: empty lines before the request line are ignored
+            data = self._buffer = data[empty.end() :]
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > self.server.settings.max_head:
             self._check_partial(data)
@@ -295,13 +299,22 @@ class ClientConnection(asyncio.Protocol):
     def on_deadline(self) -> None:
         """The server's sweep found ``deadline`` in the past."""
         self.deadline = NEVER
-        if self.exchange is not None:
+        if (self.write_paused or self.exchange is None) and self._still_takes():
+            self.deadline = self.server.loop.time() + self.server.settings.write_timeout
+        elif self.exchange is not None:
             self.exchange.timed_out()
         elif self._lingering or self.write_paused or not self._buffer:
             self.transport.abort()
         else:
             self._refuse(MessageError("the request head did not arrive in time", 408, "request_timeout"))
             self._finish()
+
+    def _still_takes(self) -> bool:
+        """Whether the client, however slowly, took of what waits for it since its buffer filled or this was asked."""
+        if not self.transport.get_write_buffer_size():
+            return False
+        before, self._taken = self._taken, acknowledged(self.transport)
+        return self._taken > before
 
     def drain(self) -> None:
         """The server is stopping: an idle connection ends now, a busy one after its answer."""

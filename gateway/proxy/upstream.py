@@ -47,7 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
     """States: idle → head → body → done → idle; tunnel after 101; dead at last."""
 
     __slots__ = (
-        "_buffer", "_changed", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink",
+        "_buffer", "_changed", "_choked", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink",
         "_state", "_told_end",
         "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
         "pending", "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
@@ -66,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.keep_until = 0.0
         self._told_end = False
+        self._choked = False
         self._clear()
 
     def _clear(self) -> None:
@@ -133,7 +134,8 @@ class UpstreamConnection(asyncio.Protocol):
     def release(self, *, reusable: bool) -> None:
         """The call is over."""
         self._sink = None
-        if not reusable or self.excess or self._state != _DONE or self.transport.is_closing():
+        # Choked: it answered a body that it has not taken yet; the next call would never be told to wait.
+        if not reusable or self.excess or self._choked or self._state != _DONE or self.transport.is_closing():
             self.destroy()
             return
         self.resume()  # a client that took its last piece slowly had it paused: the next call is another's
@@ -291,9 +293,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._changed.wake()
 
     def pause_writing(self) -> None:
+        self._choked = True
         if self._sink is not None:
             self._sink.upstream_slow(True)
 
     def resume_writing(self) -> None:
+        self._choked = False
         if self._sink is not None:
             self._sink.upstream_slow(False)

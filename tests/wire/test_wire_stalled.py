@@ -5,6 +5,8 @@ import socket
 
 from support.wire import KEY, RawClient
 
+from gateway.proxy.aborting import acknowledged
+
 GET = b"GET /big HTTP/1.1\r\nHost: api.test\r\nX-API-Key: " + KEY + b"\r\n\r\n"
 UNKNOWN = b"GET / HTTP/1.1\r\nHost: api.test\r\nX-API-Key: nobodys-key-0123456789\r\n\r\n"
 
@@ -79,5 +81,70 @@ async def test_who_never_reads_is_cut_off(gateway, upstream):
     (connection,) = gateway.server.connections
     await until(lambda: connection.write_paused)
     assert connection.deadline < float("inf")
-    connection.on_deadline()
+
+    def cut():
+        connection.on_deadline()
+        return connection.transport.is_closing()
+
+    await until(cut)  # not at once where the kernel still took of it
     await until(lambda: not gateway.server.connections)
+
+
+async def test_who_reads_slowly_is_not_cut_off(gateway, upstream):
+    upstream.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000)
+    await gateway.start()
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    small.connect(("127.0.0.1", gateway.port))
+    small.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await until(lambda: gateway.server.connections)
+    (connection,) = gateway.server.connections
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    await loop.sock_sendall(small, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    await until(lambda: connection.write_paused)
+    received = asked = 0
+    while data := await loop.sock_recv(small, 4096):
+        received += len(data)
+        if connection.write_paused and acknowledged(connection.transport) > connection._taken:
+            asked += 1
+            connection.on_deadline()
+            assert gateway.server.loop.time() < connection.deadline < float("inf")
+    assert asked
+    assert received > 1_000_000
+    small.close()
+
+
+async def test_pipelined_requests_are_read_no_faster_than_they_are_answered(gateway, upstream):
+    held = []
+
+    async def run(reader, writer):
+        while await reader.readuntil(b"\r\n\r\n"):
+            held.extend(len(one._buffer) for one in gateway.server.connections)
+            writer.write(upstream.answer)
+
+    upstream.script = run
+    await gateway.start()
+    client = await gateway.client()
+    many = 250
+    client.writer.write(GET.replace(b"/big", b"/" + b"x" * 7000) * many + GET)
+    for _ in range(many + 1):
+        assert (await client.answer())[1] == b"ok"
+    assert len(held) == many + 1
+    assert max(held) < 400_000  # what waits when reading stops, and one read
+
+
+async def test_an_upstream_that_has_not_taken_a_body_gets_no_other_call(gateway, upstream):
+    async def run(reader, writer):
+        while await reader.readuntil(b"\r\n\r\n"):
+            (connection,) = gateway.server.connections
+            connection.exchange.upstream.pause_writing()  # as if there were bytes that it does not read
+            writer.write(upstream.answer)
+
+    upstream.script = run
+    await gateway.start()
+    client = await gateway.client()
+    for _ in range(2):
+        await client.send(GET)
+        assert (await client.answer())[1] == b"ok"
+    assert len(upstream.seen) == 2
