@@ -1,12 +1,17 @@
-"""Sends as many bytes as the path's last part says, and swallows what it is sent. ``python bulk_upstream.py PORT``."""
+"""Sends as many bytes as the path's last part says, and swallows what it is sent. ``python bulk_upstream.py PORT``.
+
+With ``/stalls/`` in the path it takes nothing of a body for as many seconds as ``STALLS`` says.
+"""
 
 import contextlib
 import re
 import socket
 import sys
 import threading
+import time
 
 PIECE = bytes(1 << 18)
+STALLS = 3.0
 
 
 def serve(connection):
@@ -22,6 +27,8 @@ def serve(connection):
             data = b""
             length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
             left = int(length[1]) - len(rest) if length else 0
+            if b"/stalls/" in head:
+                time.sleep(STALLS)
             while left > 0:
                 left -= connection.recv_into(buffer, min(left, len(buffer)))
             size = int(head.split(b" ", 2)[1].rpartition(b"/")[2])
