@@ -100,16 +100,16 @@ def _target(request: Request, plan: RoutePlan, prefix: bytes) -> bytes:
 
 
 def rewritten(target: bytes, prefix: bytes, new: bytes) -> bytes:
-    """The target with ``new`` in the place of its route's prefix.
+    """The target with ``new`` in the place of its route's prefix; what lies behind it stays as it was sent.
 
-    One that spells the prefix in another way is forwarded normalised.
+    One that spells the prefix in another way, or leaves it by dot segments and comes back, is forwarded normalised.
     """
     from gateway.routing.normalise import normalise
 
     path, mark, query = target.partition(b"?")
-    if not path.startswith(prefix) or normalise(path) != path:
-        path = normalise(path)
-    rest = path[len(prefix) :]
+    rest, normal = path[len(prefix) :], normalise(path)
+    if not path.startswith(prefix) or normal != prefix + (normalise(rest) if rest else b""):
+        rest = normal[len(prefix) :]
     if rest and not rest.startswith(b"/"):
         rest = b"/" + rest
     return (new + rest or b"/") + mark + query
