@@ -1,5 +1,7 @@
 """Listening sockets: made once by the supervisor, kept open, inherited by the children (DESIGN §3)."""
 
+import asyncio
+import select
 import socket
 import sys
 
@@ -47,3 +49,13 @@ def listen_for_workers(address: Address, workers: int) -> list[socket.socket]:
         return [probe] * workers
     probe.close()
     return [listen(Address(host, port), reuse_port=True) for _ in range(workers)]
+
+
+async def accept_rest(listener: socket.socket) -> None:
+    """Let the loop accept who is connected already: closing the socket would reset them, their requests in it."""
+    waiting = select.poll()
+    waiting.register(listener, select.POLLIN)
+    for _ in range(BACKLOG):
+        if not waiting.poll(0):
+            return
+        await asyncio.sleep(0)

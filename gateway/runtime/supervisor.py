@@ -112,6 +112,8 @@ class Supervisor:
             if (changed := self._reloader.poll()) is not None:
                 publisher.publish_config(changed)
         logger.info("draining")
+        for listener in data_sockets:
+            listener.close()  # with the workers' own, who connects now is refused instead of waiting for nobody
         table.stop(workers, DRAIN)
         table.stop([*control, *shipper], DRAIN)
         logger.info("stopped")

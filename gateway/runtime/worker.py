@@ -21,7 +21,7 @@ from gateway.proxy.from_config import settings_of
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
-from gateway.runtime import counting, paths
+from gateway.runtime import counting, paths, sockets
 from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event, wait_for_go
 from gateway.runtime.hosts_seen import HostsSeen
 from gateway.runtime.listener_tls import ListenerCertificate
@@ -101,7 +101,7 @@ class Worker:
         """Accept until told to stop, then finish what was begun."""
         loop = asyncio.get_running_loop()
         stop = stop_event(self._spec)
-        listener = socket.socket(fileno=os.dup(self._spec.listen[0]))
+        listener = socket.socket(fileno=self._spec.listen[0])
         listener.setblocking(False)
         tls = ListenerCertificate(files) if (files := self._feed.snapshot.server.tls) is not None else None
         acceptor = await loop.create_server(
@@ -123,6 +123,7 @@ class Worker:
         gc.freeze()  # what is here stays: no collection need look through it while calls wait
         say_ready(self._spec)
         await stop.wait()
+        await sockets.accept_rest(listener)
         acceptor.close()
         await self.server.drain(DRAIN)
         for task in periodic:
