@@ -71,20 +71,20 @@ class Balancer:
         chosen.conduct.given()
         return chosen
 
-    def released(self, member: Member) -> None:
-        """A call that was given to it is over."""
+    def released(self, member: Member, term: int) -> None:
+        """A call that was given to it in that term of its conduct is over."""
         if member.watched:
             member.busy = max(0, member.busy - 1)
-            member.conduct.returned()
+            member.conduct.returned(term)
 
-    def succeeded(self, member: Member) -> None:
+    def succeeded(self, member: Member, term: int) -> None:
         """It answered."""
-        if member.watched and member.conduct.succeeded():
+        if member.watched and member.conduct.succeeded(term):
             self._back(member)
 
-    def failed(self, member: Member) -> None:
+    def failed(self, member: Member, term: int) -> None:
         """It could not be reached, broke off before an answer, answered nonsense, or not in time."""
-        if member.watched and member.conduct.failed(time.monotonic_ns() // 1000):
+        if member.watched and member.conduct.failed(time.monotonic_ns() // 1000, term):
             self._out(member)
 
     def checked(self, member: Member, healthy: bool, most_failures: int) -> None:

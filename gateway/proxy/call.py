@@ -56,6 +56,7 @@ class Call:
         "response_bytes",
         "server",
         "started",
+        "term",
         "ttfb",
         "tunnel_in",
         "upstream",
@@ -84,6 +85,7 @@ class Call:
         self.bound: Bound | None = None
         self.measuring: Measuring | None = None
         self.member: Member | None = None
+        self.term = 0
         self.parts: Parts | None = None
         self._match: Match[RoutePlan]
         self.plan: RoutePlan

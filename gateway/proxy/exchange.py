@@ -76,7 +76,7 @@ class Exchange(Call):
         finally:
             self._let_go()
             if self.member is not None and self.member.watched:
-                self.plan.balancer.released(self.member)
+                self.plan.balancer.released(self.member, self.term)
 
     # ── before the upstream ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,7 +171,7 @@ class Exchange(Call):
                 if response.status == 101 and not (request.fields.upgrade and request.minor_version):
                     raise CallFailed(UPSTREAM_MALFORMED)
                 if member.watched:
-                    self.plan.balancer.succeeded(member)
+                    self.plan.balancer.succeeded(member, self.term)
                 return response
             failure = upstream.failure or UPSTREAM_FAILED
             if not (kept and not upstream.answered and self._may_repeat(failure)):
@@ -185,6 +185,7 @@ class Exchange(Call):
         member = self.member = self.plan.balancer.choose(tried)
         if member is None:
             raise CallFailed(NO_TARGET)
+        self.term = member.conduct.term
         self.record.target = member.url
         return member
 
@@ -195,8 +196,8 @@ class Exchange(Call):
             try:
                 return await member.pool.connect(plan.connect_timeout), member
             except CallFailed as error:
-                plan.balancer.failed(member)
-                plan.balancer.released(member)
+                plan.balancer.failed(member, self.term)
+                plan.balancer.released(member, self.term)
                 self.member = None
                 try:
                     member = self._choose(tried)
@@ -346,7 +347,7 @@ class Exchange(Call):
         """Tell the balancer of a target's own fault; one that could not be reached was told of before."""
         member = self.member
         if member is not None and member.watched and failure in TARGETS_FAULT:
-            self.plan.balancer.failed(member)
+            self.plan.balancer.failed(member, self.term)
 
     def _let_go(self) -> None:
         """The upstream connection goes back, or away."""

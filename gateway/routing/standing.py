@@ -1,7 +1,8 @@
 """Whether a target may be given calls: one mechanism for calls that fail and for active checks that fail. Pure.
 
 A target is ejected after ``failures`` in a row and comes back when its time is over and one call, the probe, succeeds;
-each time it fails again the pause doubles. Where it is checked actively, only a check brings it back.
+each time it fails again the pause doubles. Where it is checked actively, only a check brings it back. A call belongs to
+the term that it was given in: what came of one from before an ejection says nothing about the target as it is now.
 """
 
 from enum import Enum
@@ -40,12 +41,15 @@ TRANSITIONS: dict[tuple[Standing, Trigger], Standing] = {
 class Conduct:
     """One target's history. ``checked``: there are active checks. Times are microseconds of any one clock."""
 
-    __slots__ = ("_check_failures", "_failures", "_pause_us", "_probe_out", "_until_us", "checked", "rule", "standing")
+    __slots__ = (
+        "_check_failures", "_failures", "_pause_us", "_probe_out", "_until_us", "checked", "rule", "standing", "term",
+    )  # fmt: skip
 
     def __init__(self, rule: Ejection, *, checked: bool) -> None:
         self.rule = rule
         self.checked = checked
         self.standing = Standing.IN
+        self.term = 0
         self._failures = 0
         self._check_failures = 0
         self._pause_us = 0
@@ -62,22 +66,27 @@ class Conduct:
         return self.standing is Standing.PROBED and not self._probe_out
 
     def given(self) -> None:
-        """A call goes there: while the target is on probation it is the only one."""
+        """A call goes there, in the present ``term``: while the target is on probation it is the only one."""
         self._probe_out = True
 
-    def returned(self) -> None:
-        """A call is over, whatever came of it: another may be the probe if it told nothing."""
-        self._probe_out = False
+    def returned(self, term: int) -> None:
+        """A call of that term is over, whatever came of it: another may be the probe if it told nothing."""
+        if term == self.term:
+            self._probe_out = False
 
-    def succeeded(self) -> bool:
-        """A call was answered; True when the target is back."""
+    def succeeded(self, term: int) -> bool:
+        """A call of that term was answered; True when the target is back."""
+        if term != self.term:
+            return False
         self._failures = 0
         if self.standing is Standing.PROBED:
             return self._back()
         return False  # an answer to a call that was given before: a check or a probe decides
 
-    def failed(self, now_us: int) -> bool:
-        """A call failed by the target's fault; True when the target is ejected now."""
+    def failed(self, now_us: int, term: int) -> bool:
+        """A call of that term failed by the target's fault; True when the target is ejected now."""
+        if term != self.term:
+            return False
         self._failures += 1
         if self.standing is Standing.PROBED:
             return self._out(Trigger.FAILED, now_us)
@@ -110,3 +119,4 @@ class Conduct:
 
     def _move(self, trigger: Trigger) -> None:
         self.standing = TRANSITIONS[self.standing, trigger]
+        self.term += 1
