@@ -225,6 +225,8 @@ class Call:
         elif self.gone or connection.write_paused:
             upstream.fail(CLIENT_LEFT)
             connection.transport.abort()
+        elif upstream.still_takes():
+            connection.deadline = self.server.loop.time() + self.patience
         elif upstream.response is not None:
             upstream.fail(TRUNCATED)
         else:

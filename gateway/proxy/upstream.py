@@ -11,7 +11,7 @@ from gateway.http.body import Framing
 from gateway.http.chunked import ChunkedDecoder
 from gateway.http.errors import MessageError
 from gateway.http.response import Response, ResponseFields
-from gateway.proxy.aborting import reset_on_close
+from gateway.proxy.aborting import acknowledged, reset_on_close
 from gateway.proxy.failures import (
     TRUNCATED,
     UPSTREAM_FAILED,
@@ -48,7 +48,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_buffer", "_changed", "_choked", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink",
-        "_state", "_told_end",
+        "_state", "_taken", "_told_end",
         "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
         "pending", "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
     )  # fmt: skip
@@ -67,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.keep_until = 0.0
         self._told_end = False
         self._choked = False
+        self._taken = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -90,6 +91,13 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         return self._state == _IDLE and not self.transport.is_closing()
+
+    def still_takes(self) -> bool:
+        """Whether it is slow to take a body, and took of it since that began or this was asked."""
+        if not self._choked:
+            return False
+        before, self._taken = self._taken, acknowledged(self.transport)
+        return self._taken > before
 
     def begin(self, sink: Sink, method: bytes) -> None:
         """A request follows; ``method`` decides whether its answer has a body."""
@@ -294,6 +302,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._choked = True
+        self._taken = acknowledged(self.transport)
         if self._sink is not None:
             self._sink.upstream_slow(True)
 

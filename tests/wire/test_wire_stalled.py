@@ -148,3 +148,25 @@ async def test_an_upstream_that_has_not_taken_a_body_gets_no_other_call(gateway,
         await client.send(GET)
         assert (await client.answer())[1] == b"ok"
     assert len(upstream.seen) == 2
+
+
+async def test_an_upstream_that_takes_a_body_slowly_is_given_the_time(gateway, upstream):
+    deadlines = []
+
+    async def run(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        (connection,) = gateway.server.connections
+        taking = connection.exchange.upstream
+        taking.pause_writing()
+        taking._taken -= 1  # as if it had taken a byte since
+        for _ in range(2):
+            connection.on_deadline()
+            deadlines.append(connection.deadline)
+        await reader.read()
+
+    upstream.script = run
+    await gateway.start()
+    client = await gateway.client()
+    await client.send(b"POST / HTTP/1.1\r\nHost: api.test\r\nX-API-Key: " + KEY + b"\r\nContent-Length: 9\r\n\r\nx")
+    assert (await client.answer())[0].startswith(b"HTTP/1.1 504 ")
+    assert deadlines[0] < float("inf")
