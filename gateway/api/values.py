@@ -14,6 +14,7 @@ from gateway.accounts.people import normal_email
 from gateway.accounts.refused import AccountError
 from gateway.money import exponent
 from gateway.period import Period, from_us, to_us
+from gateway.tenants.names import ODD, is_plain
 
 Row = TypeVar("Row")
 
@@ -66,16 +67,12 @@ def time_or_none(us: int | None) -> str | None:
     return None if us is None else time_text(us)
 
 
-_ODD = r"\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
-"""Control characters, and those that turn the direction of the text after them: a name must not rewrite an invoice."""
-
-
 def _well_formed(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("is not well-formed Unicode") from None
-    if re.search(f"[{_ODD}]", text):
+    if not is_plain(text):
         raise ValueError("must not hold control characters")
     return text
 
@@ -116,7 +113,7 @@ Name = Annotated[
     Field(
         min_length=1,
         max_length=100,
-        json_schema_extra={"pattern": rf"^[^{_ODD}]*[^\s{_ODD}][^{_ODD}]*$"},
+        json_schema_extra={"pattern": rf"^[^{ODD}]*[^\s{ODD}][^{ODD}]*$"},
     ),
     AfterValidator(_well_formed),
     AfterValidator(_visible),

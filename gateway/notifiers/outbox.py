@@ -45,7 +45,7 @@ class Outbox:
         user, _, domain = mail.to.rpartition("@")
         message["From"] = self._sender()
         message["To"] = Address(username=user, domain=domain)
-        message["Subject"] = mail.subject.replace("\r", " ").replace("\n", " ")
+        message["Subject"] = " ".join(mail.subject.split())  # names in it come from files too, with any line break
         message["Date"] = format_datetime(from_us(now_us))
         message["Message-ID"] = f"<{secrets.token_hex(16)}@gateway>"
         message["Auto-Submitted"] = "auto-generated"

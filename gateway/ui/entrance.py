@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.accounts.refused import AccountError
 from gateway.clock import SECOND_US
 from gateway.config.accounts import account_settings
+from gateway.tenants.names import is_plain
 from gateway.ui.contexts import EntranceForm, Field, Message
 from gateway.ui.doors import enter
 from gateway.ui.guard import Visit, caller
@@ -51,7 +52,7 @@ async def register(request: web.Request, visit: Visit) -> web.StreamResponse:
     sent = await _sent(request)
     form = replace(REGISTER, token=_token(sent.get("token", "")))
     names = sent["organisation"], sent["name"]
-    if not all(0 < len(name) <= 100 and name.isprintable() for name in names):
+    if not all(0 < len(name) <= 100 and is_plain(name) for name in names):
         return _form(request, visit, form, sent, "Say your name and your organisation's, in at most 100 characters.")
     waiting = _throttled(request, visit, form, sent)
     if waiting is not None:
@@ -121,7 +122,7 @@ async def accept(request: web.Request, visit: Visit) -> web.StreamResponse:
     """Join and log in."""
     sent = await _sent(request)
     form, services = replace(INVITE, token=_token(sent["token"])), request.app[SERVICES]
-    if not 0 < len(sent["name"]) <= 100 or not sent["name"].isprintable():
+    if not 0 < len(sent["name"]) <= 100 or not is_plain(sent["name"]):
         return _form(request, visit, form, sent, "Say your name in at most 100 characters.")
     waiting = _throttled(request, visit, form, sent | {"email": ""})
     if waiting is not None:

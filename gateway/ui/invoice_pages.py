@@ -13,6 +13,7 @@ from gateway.invoicing.settings import BillingSettings
 from gateway.storage.billing_rows import Moved
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
+from gateway.tenants.names import is_plain
 from gateway.ui.finding import any_tenant, own_tenant
 from gateway.ui.guard import Visit, may, see_other
 from gateway.ui.invoice_reading import invoice_view, summary
@@ -197,8 +198,8 @@ def _id(request: web.Request) -> str:
 
 
 def words_of(text: str, name: str) -> str:
-    if len(text) > 200 or not text.isprintable():
-        raise InvoiceError(f"the {name} is at most 200 characters")
+    if len(text) > 200 or not is_plain(text):
+        raise InvoiceError(f"the {name} is at most 200 characters, none of them a control character")
     return text
 
 

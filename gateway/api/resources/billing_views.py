@@ -23,6 +23,7 @@ from gateway.invoicing.changing import Changing
 from gateway.invoicing.composing import Composed
 from gateway.invoicing.what_if import Comparison
 from gateway.storage.billing_values import CreditNoteRow, InvoiceRow, LineRow, PaymentRow, SubscriptionRow
+from gateway.tenants.names import is_plain
 
 When = Literal["now", "next_invoice", "period_end"]
 PaymentStatus = Literal["pending", "succeeded", "rejected"]
@@ -33,7 +34,7 @@ Reference = Annotated[str, Field(max_length=200), AfterValidator(lambda text: _p
 
 
 def _plain(text: str) -> str:
-    if any(ord(one) < 32 or ord(one) == 127 or 0xD800 <= ord(one) < 0xE000 for one in text):
+    if not is_plain(text):
         raise ValueError("must not hold control characters")
     return text
 

@@ -200,7 +200,7 @@ async def test_the_api_limits_its_own_callers(world: ApiWorld) -> None:
     assert (await world.ask("GET", "/auth/me", token=token))[0] in (200, 401)
 
 
-@pytest.mark.parametrize("name", ["a\r\nX: y", "gpj.\u202eexe", "\u2066a\u2069", "\u0085"])
+@pytest.mark.parametrize("name", ["a\r\nX: y", "gpj.\u202eexe", "\u2066a\u2069", "\u0085", "a\u2028b"])
 async def test_names_hold_nothing_that_rewrites_what_stands_beside_them(world: ApiWorld, name: str) -> None:
     owner = await world.enter("owner", "acme")
     status, _, _ = await world.ask("POST", "/keys", {"name": name}, owner)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiosmtpd.controller import Controller
 
-from gateway.accounts.mail import Mail, reset_mail
+from gateway.accounts.mail import Mail, invite_mail, reset_mail
 from gateway.clock import ManualClock
 from gateway.notifiers.outbox import Outbox
 from gateway.notifiers.smtp import SmtpSender
@@ -56,6 +56,14 @@ async def test_nobody_adds_headers(tmp_path: Path) -> None:
     assert email.message_from_bytes(path.read_bytes())["Bcc"] is None
     with pytest.raises(ValueError, match=r".*"):
         await outbox(tmp_path).send(Mail("ada@example.com\r\nBcc: all@example.com", "Hello", "text"))
+
+
+@pytest.mark.parametrize("name", ["a\r\nb", "a\u2028b", "a\u2029b", "a\x85b", "a\x1cb"])
+async def test_any_name_makes_one_subject(tmp_path: Path, name: str) -> None:
+    await outbox(tmp_path).send(invite_mail("ada@example.com", name, "member", "http://gateway.example/invite"))
+    (path,) = (tmp_path / "mail").iterdir()
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    assert message["Subject"] == "You are invited to a b"
 
 
 async def test_sending(tmp_path: Path) -> None:

@@ -32,7 +32,18 @@ async def test_a_tenant_from_making_to_closing(world):
     assert "admin-none@example.com" in text
 
 
-@pytest.mark.parametrize("fields", [{"name": ""}, {"name": "a\x00"}, {"plan": "none"}, {"timezone": "Mars/Base"}])
+@pytest.mark.parametrize("name", ["👩\u200d🔬 Labs", "می\u200cخواهم", "株式会社\u3000銀河", "Société\u00a0Générale"])
+async def test_names_of_every_script(world, name):
+    await world.enter("admin")
+    answer = await send(world, "/admin/new-tenant", name=name, plan="free", timezone="UTC")
+    assert answer.status == 303
+    made = await world.store.tenants.get(PLATFORM, answer.headers["Location"].rpartition("/")[2].partition("?")[0])
+    assert made.name == name
+
+
+@pytest.mark.parametrize(
+    "fields", [{"name": ""}, {"name": "a\x00"}, {"name": "a\u202eb"}, {"plan": "none"}, {"timezone": "Mars/Base"}]
+)
 async def test_odd_tenants_are_refused(world, fields):
     await world.enter("admin")
     good = {"name": "Hooli", "plan": "free", "timezone": "UTC"}
