@@ -28,6 +28,7 @@ def summary(row: InvoiceRow, now_us: int) -> InvoiceSummary:
         number=row.number or "",
         tenant=row.tenant,
         state="overdue" if late else row.state,
+        zone=row.document["timezone"],
         start_us=row.start_us,
         end_us=row.end_us,
         due_us=row.due_us,

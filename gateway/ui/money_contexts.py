@@ -10,12 +10,16 @@ from gateway.ui.contexts import Option
 
 @dataclass(frozen=True, slots=True)
 class InvoiceSummary:
-    """An invoice in a list; ``state`` is "overdue" for an open one past its day, ``number`` empty for a draft."""
+    """An invoice in a list; ``state`` is "overdue" for an open one past its day, ``number`` empty for a draft.
+
+    ``zone`` is the invoice's, as on its document: a list has those of many tenants.
+    """
 
     id: str
     number: str
     tenant: str
     state: str
+    zone: str
     start_us: int
     end_us: int
     due_us: int | None

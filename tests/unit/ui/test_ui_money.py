@@ -8,6 +8,7 @@ from gateway.clock import DAY_US
 from gateway.invoicing.changing import Target
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
+from gateway.ui.formats import day
 
 
 @pytest.fixture
@@ -144,6 +145,19 @@ async def test_foreign_invoices_are_not_there(hooli):
     for id in (foreign.id, foreign.number or "x", "x" * 200, "%00"):
         assert (await hooli.client.get(f"/portal/invoices/{id}")).status == 404
     assert foreign.id not in await (await hooli.client.get("/portal/invoices")).text()
+
+
+async def test_periods_in_a_list_are_the_documents_own(world):
+    far = Tenant("ten_far", "Far", "pro", timezone="Pacific/Kiritimati", source="store")  # 14 h before UTC
+    await world.store.tenants.create(PLATFORM, far, world.clock.now())
+    await world.services.billing.run()
+    (invoice,) = await world.services.billing.invoices(Scope("ten_far"))
+    dates = [day(us, far.timezone) for us in (invoice.start_us, invoice.end_us)]
+    assert dates != [day(us) for us in (invoice.start_us, invoice.end_us)]
+    await world.enter("finance")
+    for path in ("/admin/invoices", f"/admin/invoices/{invoice.id}"):
+        text = await (await world.client.get(path)).text()
+        assert re.search(f">{dates[0]}</time> – <time [^>]*>{dates[1]}<", text)
 
 
 @pytest.mark.parametrize("query", ["state=evil", "after=" + "x" * 200, "after=%00"])
