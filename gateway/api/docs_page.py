@@ -44,6 +44,7 @@ def docs_page(document: dict[str, Any]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>API</title>'
+        '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">'
         '<link rel="stylesheet" href="/static/docs.css"></head><body><main><h1>API</h1>'
         f'{INTRO % escape(base)}<nav aria-label="Parts"><ul>{menu}</ul></nav>'
         f'{parts}{_codes()}<section id="schemas"><h2>Bodies</h2>{schemas}</section></main></body></html>'

@@ -34,6 +34,7 @@ def test_codes_are_of_the_one_list() -> None:
 async def test_the_page_is_small_has_no_script_and_names_every_operation(world: ApiWorld) -> None:
     page = docs_page(openapi(OPERATIONS, "1", "http://gateway.example"))
     assert len(page.encode()) < 100_000
+    assert 'rel="icon"' in page  # without it every browser asks for one, and finds none
     assert not re.search(r"<script|<style|style=| on[a-z]+=|//cdn", page)
     assert all(f'id="{operation.name}"' in page for operation in OPERATIONS)
     async with world.client.get("/docs") as response:
