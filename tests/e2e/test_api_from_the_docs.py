@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from support.process import GatewayProcess, configuration
 from support.services import wait_until
 from support.upstream import RecordingUpstream
 
-DOC = Path(__file__).parents[2] / "docs" / "api.md"
+ROOT = Path(__file__).parents[2]
+DOC = ROOT / "docs" / "api.md"
 Start = Callable[[dict[str, Any]], GatewayProcess]
 
 
@@ -32,7 +34,8 @@ def begin(gateway_process: Start, upstream: RecordingUpstream, store_url: str) -
     document = configuration(upstream.url)
     document["accounts"] = {"registration": "open", "default_plan": "free", "secret": "s" * 40}
     document["store"] = {"url": store_url}
-    document["routes"] = {"weather": {"match": {"paths": ["/weather"]}, "upstream": "main"}}
+    routes = yaml.safe_load((ROOT / "config" / "routes.yaml").read_text())["routes"]  # what is shipped
+    document["routes"] = {"weather": {"match": routes["weather"]["match"], "upstream": "main"}}
     limits = [{"name": "monthly", "meter": "calls", "max": 1000, "per": "month"}]
     prices = [{"type": "per_unit", "meter": "calls", "unit": "0.25"}]
     document["plans"]["free"] = {"limits": limits, "prices": prices}
@@ -53,7 +56,7 @@ class Caller:
         return json.loads(raw) if raw else None
 
     def call(self, key: str) -> tuple[int, str]:
-        status, raw = fetch(f"{self.gateway.url}/weather", "GET", None, {"X-API-Key": key})
+        status, raw = fetch(f"{self.gateway.url}/v1/weather", "GET", None, {"X-API-Key": key})
         return status, json.loads(raw).get("code", "") if status >= 400 else ""
 
 
