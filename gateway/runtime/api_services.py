@@ -16,6 +16,7 @@ from gateway.invoicing.following import BillingDesk
 from gateway.runtime.account_desks import AccountDesks
 from gateway.storage.store import Store
 from gateway.tenants.model import Principal
+from gateway.ui.keys import OF_TENANTS
 
 OF_THE_PLATFORM = ("/admin", "/metrics", "/readyz")
 
@@ -74,7 +75,7 @@ def committed_and_applied(store: Store, applied: Applied) -> Applied:
 
 
 def portal_guard(port: int | None) -> Middleware:
-    """On the listener with this port, addresses of the platform do not exist, and the API knows where it is."""
+    """On the listener with this port, addresses of the platform do not exist, and API and pages know where they are."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -82,7 +83,7 @@ def portal_guard(port: int | None) -> Middleware:
         if port is not None and name and name[1] == port:
             if any(request.path == path or request.path.startswith(f"{path}/") for path in OF_THE_PLATFORM):
                 raise web.HTTPNotFound
-            request[PORTAL] = True
+            request[PORTAL] = request[OF_TENANTS] = True
         return await handler(request)
 
     return guard

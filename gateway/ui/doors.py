@@ -9,7 +9,7 @@ from gateway.accounts.sessions import ABSOLUTE_US, COOKIE
 from gateway.clock import SECOND_US
 from gateway.config.accounts import account_settings
 from gateway.ui.contexts import AccountForm, LoginForm, Message
-from gateway.ui.guard import Visit, caller, safe_next, see_other, set_cookie
+from gateway.ui.guard import Visit, caller, is_here, safe_next, see_other, set_cookie
 from gateway.ui.keys import ACCOUNTS, SERVICES, SESSIONS, THROTTLE
 from gateway.ui.rendering import THEME_COOKIE, THEMES, message, render
 
@@ -50,7 +50,7 @@ async def log_in(request: web.Request, visit: Visit) -> web.StreamResponse:
         user = await request.app[ACCOUNTS].prove(email, password)
     except AccountError as error:  # the password is right, but the address is not verified
         return _login_again(request, visit, then, email, str(error), 403)
-    if user is None:
+    if user is None or not is_here(request, user):
         return _login_again(request, visit, then, email, WRONG, 401)
     throttle.succeeded(account)
     return await enter(request, visit, await request.app[SESSIONS].open(user, address), safe_next(then))

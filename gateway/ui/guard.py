@@ -13,7 +13,7 @@ from gateway.http.networks import client_address
 from gateway.storage.values import User
 from gateway.tenants.permissions import Access as Right
 from gateway.tenants.permissions import Area, allows, knows
-from gateway.ui.keys import ONCE, SERVICES, SESSIONS
+from gateway.ui.keys import OF_TENANTS, ONCE, SERVICES, SESSIONS
 from gateway.ui.once import form_id
 
 
@@ -79,6 +79,8 @@ def guarded(access: Access, handler: Handler) -> Door:
         if "\0" in request.path or any("\0" in value for value in request.query.values()):
             raise web.HTTPNotFound  # no name of ours holds one, and PostgreSQL takes none
         visitor = await request.app[SESSIONS].find(request.cookies.get(COOKIE, ""))
+        if visitor is not None and not is_here(request, visitor.user):
+            visitor = None
         visit = Visit(visitor, request.cookies.get(NONCE_COOKIE, "")[:64] or secrets.token_urlsafe(18))
         if access != "anyone":
             if visitor is None:
@@ -129,6 +131,11 @@ def _check_access(request: web.Request, access: Access, user: User) -> None:
         raise web.HTTPNotFound
     if access == "tenant" and not of_tenant:
         raise web.HTTPSeeOther("/admin") if request.path == "/portal" else web.HTTPNotFound()
+
+
+def is_here(request: web.Request, user: User) -> bool:
+    """Whether the listener that was asked knows the person: that of the tenants knows nobody of the platform."""
+    return user.tenant is not None or not request.get(OF_TENANTS, False)
 
 
 def may(user: User, area: Area, right: Right = "read") -> bool:

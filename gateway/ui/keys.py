@@ -23,5 +23,7 @@ ASSETS = web.AppKey("ui_assets", Assets)
 LIVE = web.AppKey("ui_live", LiveHub)
 PLATFORM_READER = web.AppKey("ui_platform_reader", PlatformReader)
 ONCE = web.AppKey("ui_once", Once)
+OF_TENANTS = web.RequestKey("ui_of_tenants", bool)
+"""Of a request: it came to the tenants' listener, where the platform's people are nobody."""
 WAYS = web.RequestKey("ui_ways", TenantSettings)
 """Of a request: how the visitor's organisation wants dates and figures written."""

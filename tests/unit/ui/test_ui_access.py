@@ -1,9 +1,15 @@
 """Who may open which page: every page of the application, every kind of visitor."""
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from aiohttp import CookieJar
+from aiohttp.test_utils import TestClient, TestServer, unused_port
+
+from gateway.runtime.api_services import portal_guard
+from gateway.storage.ports import PLATFORM
 from gateway.tenants.permissions import allows
-from gateway.ui.app import ROUTES
+from gateway.ui.app import ROUTES, build_ui
 from gateway.ui.guard import Need
 
 ACCESS = {path: access for method, path, access, _ in ROUTES if method == "GET" and access != "anyone"}
@@ -96,3 +102,39 @@ async def test_every_answer_carries_the_security_headers(world):
         assert headers["Content-Security-Policy"].startswith("default-src 'self'")
         assert headers["X-Content-Type-Options"] == "nosniff"
     assert (await world.client.get("/admin")).headers["Cache-Control"] == "no-store"
+
+
+async def test_the_listener_for_tenants_knows_nobody_of_the_platform(world):
+    await world.person("owner@acme.example", "owner", "acme")
+    admin = await world.enter("admin")
+    port = unused_port()
+    app = build_ui(world.services)
+    app.middlewares.append(portal_guard(port))
+    jar = CookieJar(unsafe=True)
+    async with TestClient(TestServer(app, port=port), cookie_jar=jar) as client:
+        here = replace(world, client=client)
+        assert (await here.log_in(admin.email)).status == 401
+        for cookie in world.client.session.cookie_jar:  # browsers keep cookies by host: a session of the other port
+            jar.update_cookies({cookie.key: cookie.value}, client.make_url("/"))
+        for path in ("/account", "/account/access", "/portal"):
+            assert (await get(here, path)).headers["Location"].startswith("/login?next=")
+        assert (await get(here, "/admin")).status == 404
+        assert (await here.log_in("owner@acme.example")).status == 303
+        assert [(await get(here, path)).status for path in ("/portal", "/account", "/admin")] == [200, 200, 404]
+    assert (await get(world, "/admin")).status == 200
+
+
+async def test_cookies_are_secure_where_people_come_by_https(world):
+    snapshot = world.services.snapshot()
+    by_https = replace(snapshot, server=replace(snapshot.server, public_url="https://gateway.example"))
+    app = build_ui(replace(world.services, snapshot=lambda: by_https))
+    async with TestClient(TestServer(app)) as client:
+        cookies = (await client.get("/login")).headers.getall("Set-Cookie")
+    assert cookies
+    assert all("; Secure" in one and "Domain=" not in one for one in cookies)
+
+
+async def test_passwords_are_kept_as_argon2id(world):
+    user = await world.person("ada@example.com", "admin")
+    kept = (await world.store.people.get_user(PLATFORM, user.id)).password_hash
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")  # OWASP's first choice
