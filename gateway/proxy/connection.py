@@ -205,8 +205,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _parse(self) -> Request | None:
         data = self._buffer
-        empty = _EMPTY_LINES(data)
-        if empty is not None:  # RFC 9112 §2.2: empty lines before the request line are ignored
+        # RFC 9112 §2.2: empty lines before the request line are ignored.
+        if data.startswith(b"\r\n") and (empty := _EMPTY_LINES(data)) is not None:
             data = self._buffer = data[empty.end() :]
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > self.server.settings.max_head:
