@@ -68,6 +68,7 @@ class ShipperProcess:
         self._stamp = LedgerStamp(paths.ledger_stamp(snapshot))
         self._host = read_host_id(spec.data).hex()
         self._hosts = 1
+        self._matched = False
         self._store_is_down = asyncio.Event()
 
     async def run(self) -> None:
@@ -92,7 +93,7 @@ class ShipperProcess:
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(seeder)), name="seeding"),
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(reported)), name="reported use"),
                 asyncio.create_task(every(SEED_INTERVAL, lambda: self._seed(left)), name="left limits"),
-                asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store)), name="hosts"),
+                asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._count_hosts(store, seeder)), name="hosts"),
                 asyncio.create_task(every(RECOVER_INTERVAL, lambda: self._mend(store)), name="lost calls"),
             ]
             settle_heap()
@@ -156,6 +157,7 @@ class ShipperProcess:
             # A stamp that is older says nothing: Redis was away while the ledger went on, or lost some, and began anew.
             known_us = self._counters.stamped(self._host)
             if known_us <= ledger_us + APART_US:
+                self._matched = True
                 return
             assert isinstance(seeder, RedisSeeder)
             seeder.start_anew()
@@ -164,6 +166,7 @@ class ShipperProcess:
         else:
             known_us = self._stamp.known_us
         anew = self._counters.start_anew()
+        self._matched = True
         logger.warning(
             RESTORED, extra={"ledger": str(from_us(ledger_us)), "counters": str(from_us(known_us)), "anew": anew}
         )
@@ -249,9 +252,11 @@ class ShipperProcess:
         except StoreUnavailable as error:
             logger.warning("redis does not answer", extra={"reason": str(error)})
 
-    async def _count_hosts(self, store: Store) -> None:
+    async def _count_hosts(self, store: Store, seeder: AnySeeder) -> None:
         """How many hosts shipped in the last minute; while the store is away the last number holds."""
         with contextlib.suppress(StoreUnavailable):
+            if isinstance(self._counters, RedisDesk) and not self._matched:  # it did not answer at the start
+                await self._match_ledger(store, seeder)
             seen_us = self._clock.now() - MINUTE_US
             marks = await store.ledger.hosts(PLATFORM)
             hosts = max(1, sum(mark.reported_us >= seen_us for mark in marks))
