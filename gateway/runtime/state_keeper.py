@@ -2,7 +2,7 @@
 
 import logging
 
-from gateway.clock import Clock
+from gateway.clock import SECOND_US, Clock
 from gateway.config.snapshot import Snapshot
 from gateway.runtime.state_feed import StateFeed, StatePublisher
 from gateway.storage.ports import PLATFORM
@@ -11,6 +11,8 @@ from gateway.storage.store import Store
 logger = logging.getLogger(__name__)
 
 BATCH = 1000
+LOOK_BACK_US = 5 * SECOND_US
+RESTORED = "the store's changes went back, as after a restored backup: its state is published anew"
 
 
 class StateKeeper:
@@ -22,6 +24,7 @@ class StateKeeper:
         self._publisher = publisher
         self._clock = clock
         self._synced: Snapshot | None = None
+        self._look_back_us = 0
         self.started = False
 
     async def start(self) -> None:
@@ -42,8 +45,19 @@ class StateKeeper:
             tenants, keys = await self._store.changes.load_changed(PLATFORM, changes)
             if not self._publisher.publish_delta(changes[-1].sequence, tenants, keys):
                 await self._publish_all()
+        elif await self._went_back():
+            logger.warning(RESTORED)
+            await self.start()
         self._publisher.alive(self._clock.now())
         return bool(changes)
+
+    async def _went_back(self) -> bool:
+        """Whether the store knows fewer changes than were published: those that it numbers again would be missed."""
+        now_us = self._clock.monotonic()
+        if now_us < self._look_back_us:
+            return False
+        self._look_back_us = now_us + LOOK_BACK_US
+        return await self._store.changes.latest(PLATFORM) < self._publisher.sequence
 
     async def _sync(self) -> None:
         snapshot = self._feed.snapshot
