@@ -66,7 +66,11 @@ class Worker:
             if address is not None
             else None
         )
-        self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
+        try:
+            self.inflight = InflightTable.create(paths.inflight(data), incarnation, spec.slot)
+        except OSError:  # nobody recovers what has no table, and its journal would stay for ever
+            self.host_counters.forget(incarnation)
+            raise
         self.spool = SpoolWriter.create(
             paths.spool(data),
             incarnation,
