@@ -45,6 +45,12 @@ async def test_many_hosts_migrate_at_once(postgres_url: str) -> None:
     assert sorted(done, key=str) == [(REVISION, REVISION)] * 3 + [(None, REVISION)]
 
 
+async def test_commits_are_durable_whatever_the_servers_default(store: Store) -> None:
+    """SEMANTICS §24; the tests' own server says ``off``."""
+    async with store.database.write() as connection:
+        assert (await connection.execute(sa.text("SHOW synchronous_commit"))).scalar_one() == "on"
+
+
 async def test_migrations_make_what_the_queries_expect(store: Store) -> None:
     def differences(connection: sa.Connection) -> list[object]:
         # Partitions are the store's own affair, and so is what replaces the key and guards of a partitioned table.
