@@ -1,6 +1,6 @@
 """An entry of a counter file as plain figures, and the seeding of one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from mmap import mmap
 
@@ -8,6 +8,7 @@ from gateway.counters import layout as at
 from gateway.counters.layout import EntryFlag, Region
 from gateway.counters.table import Table
 from gateway.quotas import sliding
+from gateway.quotas.counter import CounterRequest
 from gateway.quotas.limit import Algorithm
 
 
@@ -57,12 +58,26 @@ def is_seeded(source: mmap, offset: int) -> bool:
     return bool(flags & EntryFlag.SEEDED)
 
 
-def began_after(source: mmap, offset: int, algorithm: Algorithm, call_us: int) -> bool:
-    """Whether a tenant's calendar or sliding counter was made after a call: nothing of that call is in it."""
-    if algorithm not in (Algorithm.CALENDAR, Algorithm.SLIDING):
-        return False
+def entries_of(source: mmap, table: Table) -> Iterator[Entry]:
+    """Every entry of a file that is not damaged."""
+    for region, offset in table.offsets():
+        entry = read_entry(source, region, offset)
+        if entry is not None:
+            yield entry
+
+
+def due(source: mmap, offset: int, request: CounterRequest, delta: int, call_us: int) -> int:
+    """What a settlement of ``delta`` changes: a counter that was made after the call holds nothing of it.
+
+    Its units are whole still to come if the ledger was added before they were known, else they are the ledger's.
+    """
+    counter = request.counter
+    if counter.volatile or counter.algorithm not in (Algorithm.CALENDAR, Algorithm.SLIDING):
+        return delta
     created_us: int = at.HEAD.unpack_from(source, offset)[7]
-    return call_us < created_us
+    if call_us >= created_us:
+        return delta
+    return delta + request.amount if is_seeded(source, offset) else 0
 
 
 def seed_entry(target: mmap, table: Table, key: bytes, rows: Iterable[tuple[int, int]], *, again: bool = False) -> bool:

@@ -36,6 +36,7 @@ class CounterFile:
     generation: int
     layout: Layout
     map: mmap.mmap
+    inode: tuple[int, int]
     fresh: bool = False
 
     def reading(self) -> Reading:
@@ -48,6 +49,13 @@ class CounterFile:
 
     def is_superseded(self) -> bool:
         return bool(at.HOT.unpack_from(self.map, at.HOT_AT)[0])
+
+    def has_its_name(self) -> bool:
+        """False when the file was deleted, or renamed, or another was put in its place."""
+        try:
+            return _inode(os.stat(self.path)) == self.inode
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         self.map.close()
@@ -122,7 +130,7 @@ def make_draft(directory: Path, generation: int, layout: Layout, reading: Readin
         os.pwrite(fd, static + at.STATIC_CRC.pack(zlib.crc32(static)), 0)
         os.pwrite(fd, boot_id(), at.BOOT_AT)
         os.pwrite(fd, at.CLOCK.pack(*reading), at.CLOCK_AT)
-        return CounterFile(draft, generation, layout, mapper(fd, layout.size), fresh=True)
+        return CounterFile(draft, generation, layout, mapper(fd, layout.size), _inode(os.fstat(fd)), fresh=True)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise StoreUnavailable(f"no room for counters in {directory}: {error}", "disk_full") from error
@@ -155,6 +163,10 @@ def restore(file: CounterFile) -> bool:
     return True
 
 
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
 def _allocate(fd: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
@@ -184,7 +196,7 @@ def _map(path: Path, generation: int, mapper: Mapper) -> CounterFile:
             raise _UnusableError(str(error)) from error
         if os.fstat(fd).st_size != layout.size:
             raise _UnusableError("its size is not what its header says")
-        return CounterFile(path, generation, layout, mapper(fd, layout.size))
+        return CounterFile(path, generation, layout, mapper(fd, layout.size), _inode(os.fstat(fd)))
     finally:
         os.close(fd)
 

@@ -1,5 +1,6 @@
 """Counters of one host in a memory-mapped file (SEMANTICS §20): every worker takes its limits in one atomic step."""
 
+import logging
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from gateway.clock import Clock
 from gateway.counters import journal, plan
 from gateway.counters import layout as at
 from gateway.counters.clock import advance, nanoseconds, store_clock
-from gateway.counters.entry import Entry, began_after, is_seeded, put_entry, read_entry, seed_entry
+from gateway.counters.entry import Entry, due, entries_of, is_seeded, put_entry, seed_entry
 from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
@@ -28,6 +29,7 @@ from gateway.quotas.limit import Algorithm
 _UNDO_JOURNAL_AT, _DIRTY_AT, _JOURNAL_SIZE = at.UNDO_JOURNAL_AT, at.DIRTY_AT, at.JOURNAL.size
 _HOT_AT, _CLOCK_AT, _CLOCK_END = at.HOT_AT, at.CLOCK_AT, at.CLOCK_AT + at.CLOCK.size
 _unpack_hot, _pack_clock, _pack_journal = at.HOT.unpack_from, at.CLOCK.pack, at.JOURNAL.pack
+_logger = logging.getLogger(__name__)
 _FINISHED = 4096  # calls remembered as settled or released
 
 
@@ -64,15 +66,9 @@ class MmapCounterStore:
 
     @classmethod
     def open(
-        cls,
-        path: Path,
-        clock: Clock,
-        incarnation: str = "",
-        *,
-        capacity: Capacity | None = None,
-        mapper: Mapper = mmap.mmap,
-        deadline_us: int = DEADLINE_US,
-    ) -> "MmapCounterStore":
+        cls, path: Path, clock: Clock, incarnation: str = "", *, capacity: Capacity | None = None,
+        mapper: Mapper = mmap.mmap, deadline_us: int = DEADLINE_US,
+    ) -> "MmapCounterStore":  # fmt: skip
         """Open the counters in the folder ``path``, making them (with ``capacity``) when there are none.
 
         ``incarnation`` names the worker in the journal; empty for a process that reserves for nobody. ``deadline_us``
@@ -214,15 +210,22 @@ class MmapCounterStore:
 
     def dump(self) -> Iterator[Entry]:
         """Every counter of the host, for reconciliation; read without the lock, so they may be of nearby instants."""
-        for region, offset in self._table.offsets():
-            entry = read_entry(self._map, region, offset)
-            if entry is not None:
-                yield entry
+        return entries_of(self._map, self._table)
 
     def occupancy(self) -> dict[str, tuple[int, int]]:
         """Per region: slots ever used, and capacity."""
         layout = self._file.layout
         return {region.name: (self._table.occupied(region), region.capacity) for region in layout.regions}
+
+    def follow(self) -> None:
+        """Leave a file that was deleted or set aside, with all who count in it; raises ``StoreUnavailable``."""
+        if self._file.has_its_name():
+            return
+        with self._locked():
+            if not self._file.has_its_name():
+                _logger.error("the counter file is gone or was set aside; counters start anew from the ledger")
+                self._map[at.SUPERSEDED_AT : at.SUPERSEDED_AT + 8] = (self._file.generation + 1).to_bytes(8, "little")
+                self._tick()
 
     def grow(self, least: Capacity) -> Capacity | None:
         """Go on in a new generation with more room, if a region is full or smaller than ``least``; the new capacity.
@@ -264,8 +267,9 @@ class MmapCounterStore:
         """With the lock just taken: follow a new generation, undo what a dead holder left, and tell the time."""
         superseded, dirty, anchor_mono, anchor_us, last_us = _unpack_hot(self._map, _HOT_AT)
         if superseded:
-            self._file.close()
-            self._remap()
+            old = self._file
+            self._remap()  # which may fail: then it is tried again at the next call
+            old.close()
             return self._tick()
         if dirty:
             restore(self._file)
@@ -343,14 +347,9 @@ class MmapCounterStore:
         return at_us + 1
 
     def _finish(
-        self,
-        call_id: bytes,
-        at_us: int,
-        reservation: Reservation,
-        deltas: Sequence[int],
-        phase: Phase,
+        self, call_id: bytes, at_us: int, reservation: Reservation, deltas: Sequence[int], phase: Phase,
         incarnation: str,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if call_id in self._finished or call_id in self._finished_before:
             return
         if any(deltas):
@@ -375,19 +374,14 @@ class MmapCounterStore:
             counter = request.counter
             if not delta or counter.key in changes:
                 continue
-            offset: int | None
-            if items and plan.is_its_own(self._map, items[place]):
-                offset = items[place].offset
-            else:
-                offset = self._offset(counter)
+            known_at = items[place].offset if items and plan.is_its_own(self._map, items[place]) else None
+            offset = self._offset(counter) if known_at is None else known_at
             if offset is None and counter.algorithm is Algorithm.BUCKET and delta > 0:
                 # It ran empty and its slot was reused, but the units are due.
                 offset = self._make([counter], now_us)[counter.key]
             if offset is None:
                 continue
-            if not counter.volatile and began_after(self._map, offset, counter.algorithm, at_us):
-                # Made anew since: it holds nothing of this call. What is not seeded yet is the ledger's to add.
-                delta = delta + request.amount if is_seeded(self._map, offset) else 0
+            delta = due(self._map, offset, request, delta, at_us)
             change = plan.correct(self._map, offset, counter, delta, at_us, now_us) if delta else None
             if change is not None:
                 changes[counter.key] = change

@@ -44,4 +44,5 @@ class CounterRoom:
     def _grow(self) -> Capacity | None:
         if self._store is None:
             self._store = counting.open_host_counters(self._snapshot, self._clock)
+        self._store.follow()
         return self._store.grow(counting.capacity_of(self._snapshot))

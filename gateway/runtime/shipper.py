@@ -270,6 +270,9 @@ class ShipperProcess:
     async def _publish(self, shipper: Shipper) -> None:
         state = shipper.state
         self._stamp.write(state.complete_until_us)
+        if not isinstance(self._counters, RedisDesk):
+            with contextlib.suppress(StoreUnavailable):
+                self._counters.follow()
         lag_us = self._clock.now() - state.complete_until_us if state.complete_until_us else 0
         write_json(
             paths.run(self._spec.data) / "shipper.json",

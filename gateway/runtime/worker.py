@@ -159,6 +159,8 @@ class Worker:
             self._feed.acknowledge(self._spec.slot)
 
     async def _publish_metrics(self) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            self.host_counters.follow()
         path = paths.run(self._spec.data) / f"worker-{self._spec.slot}.json"
         own = {
             "pid": os.getpid(),

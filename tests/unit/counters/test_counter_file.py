@@ -85,6 +85,27 @@ async def test_a_call_let_pass_is_counted_where_windows_have_moved_on(open_store
     assert [state.remaining for state in store.read(binding.counters(clock.now()))] == [997, 97, 97, 100]
 
 
+@pytest.mark.parametrize("fate", ["deleted", "set aside"])
+def test_a_file_that_lost_its_name_is_left_by_all(fate, open_store, folder, bind_to, all_kinds, clock, new_call):
+    stores = [open_store(), open_store("w2")]
+    reservation, same = (bind_to(all_kinds).reservation(clock.now(), {"calls": 1}) for _ in range(2))
+    open_call, at_us = new_call(), stores[1].reserve_now(new_call(), same).at_us
+    stores[0].reserve_now(open_call, reservation)
+    [path] = folder.glob("counters.*.map")
+    if fate == "deleted":
+        path.unlink()
+    else:
+        path.rename(path.with_name("aside"))
+    clock.advance(1)
+    stores.append(open_store("w3"))  # as a worker that is started again
+    stores[0].follow()
+    takers = zip(stores, (reservation, same, reservation), strict=True)
+    decisions = [store.reserve_now(new_call(), asked) for store, asked in takers]
+    assert [one.states[0].remaining for one in decisions] == [999, 998, 997]
+    stores[0].release_now(open_call, at_us, reservation)  # nothing of it is in the new file
+    assert stores[1].read([same.requests[0].counter])[0].remaining == 997
+
+
 def test_a_new_generation_is_followed_and_keeps_what_counts(open_store, folder, bind_to, all_kinds, clock, new_call):
     store, other, binding = open_store(), open_store("w2"), bind_to(all_kinds)
     reservation, call = binding.reservation(clock.now(), {"calls": 3}), new_call()
