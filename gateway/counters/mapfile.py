@@ -76,6 +76,7 @@ def open_current(directory: Path, capacity: Capacity, clock: Clock, mapper: Mapp
         try:
             file = _map(path, generation, mapper)
         except _UnusableError as error:
+            _tell_followers(path, generation + 1)
             aside = path.with_name(f"{path.name}.aside.{os.getpid()}")
             path.rename(aside)
             _logger.error("counters set aside as %s, they start anew from the ledger: %s", aside.name, error)
@@ -93,6 +94,16 @@ def open_current(directory: Path, capacity: Capacity, clock: Clock, mapper: Mapp
     restore(found)
     _follow_boot(found, clock)
     return found
+
+
+def _tell_followers(path: Path, generation: int) -> None:
+    """Who counts in a file that was damaged meanwhile leaves it at the next call, as where a file takes its place."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_size >= at.SUPERSEDED_AT + 8:
+            os.pwrite(fd, generation.to_bytes(8, "little"), at.SUPERSEDED_AT)
+    finally:
+        os.close(fd)
 
 
 def generations(directory: Path) -> list[tuple[int, Path]]:
