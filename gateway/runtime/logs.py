@@ -28,6 +28,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class OursAlone(logging.Filter):
+    """Drops what aiohttp logs of requests that are no HTTP, or too long: a traceback each, with the start of the field
+    that was too long, which may be a credential. Strangers fill no log; they are answered 400."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fault = record.exc_info[1] if record.exc_info else None
+        return all(one.__module__ != "aiohttp.http_exceptions" for one in type(fault).__mro__)
+
+
 def configure(process: str, level: str = "INFO") -> logging.Logger:
     """Send everything of the ``gateway`` loggers, and the warnings of others, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
@@ -35,6 +44,7 @@ def configure(process: str, level: str = "INFO") -> logging.Logger:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(OursAlone())
     logger = logging.getLogger("gateway")
     logger.setLevel(level)
     return logger

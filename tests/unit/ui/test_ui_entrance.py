@@ -59,6 +59,27 @@ async def test_a_closed_gate_has_no_form(world):
     assert "Create an account" not in await (await world.client.get("/login")).text()
 
 
+@pytest.fixture
+async def gate_for_invited(tmp_path):
+    async with open_world(tmp_path, accounts=OPEN | {"registration": "invite"}) as world:
+        yield world
+
+
+async def test_founders_come_by_invitation(gate_for_invited):
+    gate = gate_for_invited
+    admin = await gate.person("ada@example.com", "admin")
+    assert (await gate.client.get("/register")).status == 404
+    assert "Create an account" not in await (await gate.client.get("/login")).text()
+    await gate.services.team.invite(admin, None, FORM["email"], "owner")
+    token, page = gate.mail.token, f"/register?token={gate.mail.token}"
+    for odd in ({"token": "a" * 43}, {"token": ""}, {"token": token, "email": "other@hooli.example"}):
+        assert (await send(gate, "/register", page, **(FORM | odd))).status == 400
+    assert (await gate.log_in("other@hooli.example")).status == 401
+    assert (await send(gate, "/register", page, token=token, **FORM)).status == 200
+    assert (await gate.log_in(FORM["email"])).status == 303  # the message proved the address
+    assert "Hooli" in await (await gate.client.get("/portal")).text()
+
+
 async def test_a_forgotten_password(world):
     await world.person("ada@example.com", "owner", "acme")
     known = await (await send(world, "/forgot", email="ada@example.com")).text()
