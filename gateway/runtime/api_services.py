@@ -1,6 +1,7 @@
 """Composes the API, and keeps the tenants' listener to what is theirs."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Protocol
 
 from aiohttp import web
@@ -74,13 +75,14 @@ def committed_and_applied(store: Store, applied: Applied) -> Applied:
     return wait
 
 
-def portal_guard(port: int | None) -> Middleware:
-    """On the listener with this port, addresses of the platform do not exist, and API and pages know where they are."""
+def portal_guard(portal: tuple[str, int] | None) -> Middleware:
+    """On the listener with this address and port, addresses of the platform do not exist, and API and pages know it."""
+    everywhere = portal is not None and ip_address(portal[0].partition("%")[0]).is_unspecified
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         name = request.transport.get_extra_info("sockname") if request.transport else None
-        if port is not None and name and name[1] == port:
+        if portal is not None and name and name[1] == portal[1] and (everywhere or name[0] == portal[0]):
             if any(request.path == path or request.path.startswith(f"{path}/") for path in OF_THE_PLATFORM):
                 raise web.HTTPNotFound
             request[PORTAL] = request[OF_TENANTS] = True

@@ -154,7 +154,7 @@ class Control:
             )
         )
         app[THROTTLE] = desks.throttle
-        app.middlewares.append(portal_guard(self._portal_port()))
+        app.middlewares.append(portal_guard(self._portal_address()))
         api = api_services(
             store, clock, lambda: self._feed.snapshot, desks, secret, limits, lambda: self._feed.state, applied,
             owner_files,
@@ -163,12 +163,13 @@ class Control:
         app.add_routes(self._status.routes(lambda: self._readiness(store)))
         return app
 
-    def _portal_port(self) -> int | None:
-        """The port of the listener for tenants, if there is one: the supervisor hands it over second."""
+    def _portal_address(self) -> tuple[str, int] | None:
+        """The address and port of the listener for tenants, if there is one: the supervisor hands it over second."""
         if len(self._spec.listen) < 2:
             return None
         with socket.socket(fileno=os.dup(self._spec.listen[1])) as listener:
-            return int(listener.getsockname()[1])
+            host, port, *_ = listener.getsockname()
+            return str(host), int(port)
 
     async def _invite_first_admin(self) -> None:
         """Log a link for whoever started the gateway, as long as nobody administers it: the log is theirs alone."""

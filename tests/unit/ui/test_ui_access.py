@@ -109,7 +109,7 @@ async def test_the_listener_for_tenants_knows_nobody_of_the_platform(world):
     admin = await world.enter("admin")
     port = unused_port()
     app = build_ui(world.services)
-    app.middlewares.append(portal_guard(port))
+    app.middlewares.append(portal_guard(("127.0.0.1", port)))
     jar = CookieJar(unsafe=True)
     async with TestClient(TestServer(app, port=port), cookie_jar=jar) as client:
         here = replace(world, client=client)
@@ -122,6 +122,18 @@ async def test_the_listener_for_tenants_knows_nobody_of_the_platform(world):
         assert (await here.log_in("owner@acme.example")).status == 303
         assert [(await get(here, path)).status for path in ("/portal", "/account", "/admin")] == [200, 200, 404]
     assert (await get(world, "/admin")).status == 200
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.2", 200), ("::", 404)])
+async def test_the_listener_for_tenants_is_an_address_and_a_port(world, host, status):
+    user = await world.person("ada@example.com", "admin")
+    port = unused_port()
+    app = build_ui(world.services)
+    app.middlewares.append(portal_guard((host, port)))
+    async with TestClient(TestServer(app, port=port), cookie_jar=CookieJar(unsafe=True)) as client:
+        here = replace(world, client=client)
+        assert (await here.log_in(user.email)).status == (303 if status == 200 else 401)
+        assert (await get(here, "/admin")).status == status
 
 
 async def test_cookies_are_secure_where_people_come_by_https(world):
