@@ -21,7 +21,7 @@ PROVE = os.environ.get("PROVE") == "1"
 SUPPORT = Path(__file__).parents[1] / "support"
 CALLERS = ("owner@acme", "admin", "support", "member@acme", "key", "nobody") if PROVE else ("owner@acme",)
 HOW = (
-    ("--phases", "coverage,fuzzing", "-n", os.environ.get("FUZZ", "25"))
+    ("--phases", "coverage,fuzzing", "-n", os.environ.get("FUZZ", "8"))
     if PROVE
     else ("--phases", "fuzzing", "-n", "2")
 )
