@@ -6,6 +6,7 @@ import resource
 
 from support.wire import read_request
 
+from gateway.metering.record import Flag
 from gateway.routing.route import Meter
 
 AUTH = b"X-API-Key: customer-key-0123456789\r\n"
@@ -216,6 +217,26 @@ async def test_a_usage_header_counts_and_stays_inside(gateway, upstream):
     assert first.units == {"units": 12}
     assert second.units == {"units": 3}
     assert second.flags == 1
+
+
+async def test_units_beyond_the_bound_are_missing_and_missing_may_be_nothing(gateway, upstream):
+    meters = (
+        Meter("units", "header", path="x-units", estimate=3, max=10, missing=0, expose=True),
+        Meter("tokens", "json", path="a+b", estimate=2, max=10),
+    )
+    gateway.route_options = {"meters": meters}
+    await gateway.start()
+    client = await gateway.client()
+    for units, figure in ((b"10", b"5"), (b"11", b"6"), (b"9223372036854775807", b"1e999")):
+        body = b'{"a": 5, "b": %b}' % figure
+        head = b"HTTP/1.1 200 OK\r\nX-Units: %b\r\nContent-Length: %d\r\n\r\n"
+        upstream.answer = head % (units, len(body)) + body
+        await client.send(get())
+        assert b"X-Units: " + units in (await client.answer())[0]
+    within, beyond, absurd = await gateway.settled(3)
+    assert (within.units, within.flags) == ({"units": 10, "tokens": 10}, 0)
+    assert (beyond.units, beyond.flags) == ({"units": 0, "tokens": 2}, Flag.ESTIMATED | Flag.BAD_UNITS)
+    assert absurd.units == {"units": 0, "tokens": 2}
 
 
 async def test_a_stalled_client_stops_a_large_download(gateway, upstream):
