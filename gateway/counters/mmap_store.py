@@ -196,16 +196,14 @@ class MmapCounterStore:
         """Set what a tenant's calendar counter has used in the present window: the sum of what was reported."""
         self.reserve_now(bytes(16), Reservation((CounterRequest(counter, 0),), b""))  # made, and in this window
         with self._locked():
-            offset = self._offset(counter)
-            if offset is not None:
+            if (offset := self._offset(counter)) is not None:
                 put_entry(self._map, self._table, offset, used)
 
     def drop(self, counters: Sequence[Counter]) -> None:
         """Take counters away: no limit counts in them any more. One that is wanted again is made anew, and seeded."""
         for counter in counters:
             with self._locked():
-                offset = self._offset(counter)
-                if offset is not None:
+                if (offset := self._offset(counter)) is not None:
                     self._table.take_away(self._table.region_for(counter.algorithm), offset)
 
     def dump(self) -> Iterator[Entry]:

@@ -125,7 +125,7 @@ def script_call(keys: Sequence[bytes], arguments: Sequence[bytes]) -> bytes:
     return command(b"EVALSHA", DIGEST.encode(), b"%d" % len(keys), *keys, *arguments)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """All of a reserve, and of an end, that is the same for every call of one reservation, packed once.
 
