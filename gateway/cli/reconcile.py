@@ -1,4 +1,4 @@
-"""Frames, rows, rollups and counters compared; exit 1 when any differ."""
+"""Frames, rows, rollups, invoices and counters compared; exit 1 when any differ."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -29,10 +29,13 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option(help="Set counters that differ to the ledger's sums, and compare again.")
     ] = False,
+    invoice_days: Annotated[
+        int, typer.Option(min=0, help="Compare invoices whose period ended in the last so many days; 0: all.")
+    ] = 45,
 ) -> None:
     from gateway.cli.reading import read
 
-    report = read(config, lambda reading: settle(reading, repair=repair))
+    report = read(config, lambda reading: settle(reading, repair=repair, invoice_days=invoice_days))
     if as_json:
         print_json(report_json(report))
     else:
@@ -41,14 +44,14 @@ def reconcile(
         raise typer.Exit(EXIT_FAILED)
 
 
-async def settle(reading: "Reading", *, repair: bool = False) -> "Report":
+async def settle(reading: "Reading", *, repair: bool = False, invoice_days: int = 45) -> "Report":
     """Compare, and again when something differs: a call that was open for long may have ended. What stays differs,
     unless it is to be repaired and can be.
     """
     from gateway.runtime.reconciliation import Reconciliation
 
     snapshot, counters = reading.snapshot, open_counters(reading)
-    comparing = Reconciliation(snapshot, reading.store, reading.spool, snapshot.data_dir, counters)
+    comparing = Reconciliation(snapshot, reading.store, reading.spool, snapshot.data_dir, counters, invoice_days)
     try:
         for _ in range(ATTEMPTS):
             report = await comparing.report()

@@ -1,4 +1,5 @@
-"""Reconciliation: frames appended = rows, rows = rollups, counters = ledger (SEMANTICS §30).
+"""Reconciliation: frames appended = rows, rows = rollups, billable = invoiced and not yet, counters = ledger (SEMANTICS
+§30).
 
 It may run beside the gateway: each comparison takes its two sides so that a call in between is no difference.
 """
@@ -8,12 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.clock import MINUTE_US, SECOND_US
+from gateway.clock import DAY_US, MINUTE_US, SECOND_US
 from gateway.config.snapshot import Snapshot
 from gateway.counters.entry import Entry
 from gateway.counters.mmap_store import MmapCounterStore
 from gateway.counters.redis_desk import RedisDesk
 from gateway.counters.seeding import describe
+from gateway.invoicing.reconciling import charges
 from gateway.metering.record import CallRecord
 from gateway.quotas.counter import Counter, CounterRequest
 from gateway.quotas.limit import Algorithm
@@ -32,6 +34,8 @@ PATIENCE_S = 5.0
 PAUSE_S = 0.1
 SILENT_US = 3 * SECOND_US
 """A host that has not reported for so long ships nothing now."""
+INVOICE_DAYS = 45
+"""Invoices are compared whose period ended so many days before the ledger is complete, or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class Report:
 
 
 class Reconciliation:
-    """Compares everything that one host knows. ``counters`` None: they are not compared."""
+    """Compares everything that one host knows. ``counters`` None: they are not compared; ``invoice_days`` 0: every
+    invoice is."""
 
     def __init__(
         self,
@@ -80,18 +85,20 @@ class Reconciliation:
         spool: SpoolReader,
         data: Path,
         counters: MmapCounterStore | RedisDesk | None,
+        invoice_days: int = INVOICE_DAYS,
     ) -> None:
         self._snapshot = snapshot
         self._store = store
         self._spool = spool
         self._data = data
         self._counters = counters
+        self._invoice_days = invoice_days
         self._wrong: list[tuple[Counter, int]] = []
 
     async def report(self) -> Report:
         """Compare once."""
         ledger = self._store.ledger
-        checks = [await self._frames(), await self._quarantine(), await self._rollups()]
+        checks = [await self._frames(), await self._quarantine(), await self._rollups(), await self._invoiced()]
         if self._counters is not None:
             checks.append(await self._check_counters(self._counters))
         cursors = await ledger.cursors(PLATFORM)
@@ -167,6 +174,22 @@ class Reconciliation:
         ]
         rows = await self._store.ledger.posting_sequence(PLATFORM)
         return Check("rows = rollups", rows, tuple(found))
+
+    async def _invoiced(self) -> Check:
+        """What final invoices charge is what the ledger had; what came after their watermarks is not invoiced yet."""
+        days, ended_us = self._invoice_days, 0
+        if days:
+            marks = await self._store.ledger.hosts(PLATFORM)
+            ended_us = min((mark.complete_until_us for mark in marks), default=0) - days * DAY_US
+        compared, found = 0, list[Difference]()
+        async with self._store.billing.read(PLATFORM) as books:
+            async for one in charges(books, ended_us):
+                compared += 1
+                if one.units != one.invoiced:
+                    where = f"{one.meter} of {one.tenant} on {one.invoice}"
+                    found.append(Difference(where, one.units, one.invoiced))
+        which = f"periods ended in the last {days} days" if days else "all periods"
+        return Check(f"billable = invoiced + not yet invoiced ({which})", compared, tuple(found))
 
     async def _check_counters(self, counters: MmapCounterStore | RedisDesk) -> Check:
         """Every counter whose sum the ledger must explain: seeded, of the present window, not by address.

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.money import EXACT, ZERO
 from gateway.storage import billing_schema as schema
 from gateway.storage.audit import insert_audit
 from gateway.storage.billing_rows import PARAMETERS, BillingRows
@@ -113,6 +115,35 @@ class Books(BillingRows):
         where = (within(self._scope, table.tenant), table.subscription.in_(subscriptions), *cycle)
         query = sa.select(table.subscription, sa.func.max(table.watermark)).where(*where).group_by(table.subscription)
         return {row[0]: int(row[1]) for row in await self.connection.execute(query)}
+
+    async def billed_tenants(self, *where: sa.ColumnElement[bool]) -> list[str]:
+        """The tenants of the invoices that meet every condition, by id."""
+        table = schema.invoices.c
+        query = sa.select(table.tenant).where(within(self._scope, table.tenant), *where).distinct()
+        return sorted((await self.connection.execute(query)).scalars())
+
+    async def billed_quantities(
+        self, subscriptions: Sequence[str], start_us: int
+    ) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
+        """Units by subscription and charge of usage from ``start_us`` on, late usage too: those on final invoices, and
+        those on invoices that were taken back and not replaced."""
+        lines, invoices = schema.invoice_lines, schema.invoices
+        joined = lines.join(invoices, invoices.c.id == lines.c.invoice)
+        columns = (lines.c.subscription, lines.c.charge, lines.c.quantity, invoices.c.state)
+        kinds = (lines.c.kind.in_(("usage", "correction")), lines.c.start_us == start_us)
+        counts = (invoices.c.state != "draft") & ((invoices.c.state != "void") | invoices.c.replaced_by.is_(None))
+        found: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        for first in range(0, len(subscriptions), PARAMETERS):
+            mine = lines.c.subscription.in_(subscriptions[first : first + PARAMETERS])
+            query = sa.select(*columns).select_from(joined).where(within(self._scope, lines.c.tenant), *kinds, mine)
+            for subscription, charge, quantity, state in await self.connection.execute(query.where(counts)):
+                final, void = found.get((subscription, charge), (ZERO, ZERO))
+                if state == "void":
+                    void = EXACT.add(void, Decimal(quantity))
+                else:
+                    final = EXACT.add(final, Decimal(quantity))
+                found[subscription, charge] = (final, void)
+        return found
 
     async def oldest_due(self, subscriptions: Sequence[str]) -> dict[str, int]:
         """When the oldest open invoice of each subscription is due."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.billing_bench import Bench, opened
 
-ON_BOTH = ("crashes", "cycles", "grace", "many_processes", "payments")
+ON_BOTH = ("crashes", "cycles", "grace", "many_processes", "payments", "reconciled")
 """What `make test` runs on PostgreSQL too; `make prove` runs everything there."""
 
 

@@ -33,6 +33,7 @@ from gateway.ids import uuid7
 from gateway.invoicing.changing import Target
 from gateway.invoicing.following import BillingDesk
 from gateway.invoicing.office import InvoiceError
+from gateway.invoicing.reconciling import charges
 from gateway.invoicing.subscribing import Wish
 from gateway.metering.ports import Frame, Position
 from gateway.metering.record import CallRecord, encode
@@ -269,6 +270,7 @@ async def check_books(bench: Any, year: Year) -> Counter[str]:
         again = (sold("0.013", 9900), sold("0.0151", 10450))
         prices = {row.version: again[row.ordinal - 1][row.plan] for row in reversed(await books.versions())}
         assert not await books.find(PendingRow, schema.pending_items.c.invoice.is_(None))
+        assert not [one async for one in charges(books, 0) if one.units != one.invoiced]
     by_invoice, by_subscription = grouped(lines, "invoice"), grouped(lines, "subscription")
     assert not check_series(row.sequence for row in invoices if row.sequence)
     for invoice in invoices:
