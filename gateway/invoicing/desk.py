@@ -1,11 +1,14 @@
 """The desk: everything that is done about invoices, for the job, the commands, the API and the pages."""
 
+from dataclasses import replace
 from datetime import datetime
 
+from gateway.billing.items import CorrectionItem
+from gateway.clock import MINUTE_US, SECOND_US
 from gateway.invoicing.account import Account
 from gateway.invoicing.composing import Composed
-from gateway.invoicing.cycle import cycle_items
-from gateway.invoicing.loading import load_account
+from gateway.invoicing.cycle import Context, cycle_items
+from gateway.invoicing.loading import living_subscription, load_account, load_accounts
 from gateway.invoicing.making import Making, put_invoice
 from gateway.invoicing.office import InvoiceError
 from gateway.invoicing.outcome import Outcome
@@ -16,8 +19,12 @@ from gateway.invoicing.verifying import Verification, verify_invoice
 from gateway.invoicing.what_if import WhatIfDesk, month_of, on_plan
 from gateway.period import from_us, to_us
 from gateway.storage import billing_schema as schema
+from gateway.storage.billing import Books
 from gateway.storage.billing_values import InvoiceRow, LineRow
 from gateway.storage.ports import PLATFORM, Scope
+
+DEAR_US = SECOND_US // 50
+"""A preview that takes longer does not look for late usage each time."""
 
 
 class Desk(RunDesk, WhatIfDesk):
@@ -37,10 +44,30 @@ class Desk(RunDesk, WhatIfDesk):
             account = await self.living(books, tenant)
             if plan:
                 account = on_plan(account, plan, context)
-            cycle = month_of(account, at or from_us(now_us))
-            watermark = await books.watermark()
-            items = await cycle_items(books, account, cycle, watermark, context)
-        return account, compose_for(account, "cycle", cycle, items, watermark, now_us, context)
+            return account, await _preview(books, account, at or from_us(now_us), now_us, context)
+
+    async def so_far(self, scope: Scope, tenant: str) -> tuple[Account, Composed] | None:
+        """The preview for who only looks, again and again: it begins no subscription. None: the tenant has none.
+
+        Where it is dear (months of many calls), late usage of earlier cycles is looked for once a minute.
+        """
+        now_us, began = self.clock.now(), self.clock.monotonic()
+        context = await self.context(now_us)
+        async with self.billing.read(scope) as books:
+            row = await living_subscription(books, tenant)
+            if row is None:
+                return None
+            (account,) = await load_accounts(books, [row])
+            seen = (row.id, account.watermark, month_of(account, from_us(now_us)))
+            known, until = self.punctual.get(tenant, (None, 0))
+            if known == seen and began < until:
+                account = replace(account, watermark=None)  # nothing was late
+            composed = await _preview(books, account, from_us(now_us), now_us, context)
+        now = self.clock.monotonic()
+        late = any(isinstance(item, CorrectionItem) for item in composed.inputs.items)
+        if account.watermark is not None and not late and now - began > DEAR_US:
+            self.punctual[tenant] = seen, now + MINUTE_US
+        return account, composed
 
     async def calculate(self, scope: Scope, tenant: str, actor: str) -> InvoiceRow:
         """Make or refresh the draft of the present cycle; it is never made final here."""
@@ -102,3 +129,10 @@ class Desk(RunDesk, WhatIfDesk):
             row = await self.find(books, id)
             table = schema.invoice_lines.c
             return row, await books.find(LineRow, table.invoice == row.id, order=(table.place,))
+
+
+async def _preview(books: Books, account: Account, at: datetime, now_us: int, context: Context) -> Composed:
+    """The invoice of the cycle that holds ``at``, of all that is posted."""
+    cycle, watermark = month_of(account, at), await books.watermark()
+    items = await cycle_items(books, account, cycle, watermark, context)
+    return compose_for(account, "cycle", cycle, items, watermark, now_us, context)

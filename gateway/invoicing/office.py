@@ -44,6 +44,7 @@ class Office:
         self.snapshot = snapshot
         self.clock = clock
         self.fault = fault
+        self.punctual: dict[str, tuple[object, int]] = {}  # tenants that had no late usage, until when that is believed
         self._settings: tuple[Snapshot, BillingSettings] | None = None  # of the snapshot that it was read from
         by_hand = ManualPayments(lambda: BillingSettings.of(snapshot()).seller)
         self.providers: dict[str, PaymentProvider] = {one.name: one for one in (by_hand, *providers)}

@@ -150,11 +150,16 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class BillView:
-    """The estimate, for the period ``[start_us, end_us)``; ``bill`` None: the plan has no prices."""
+    """The estimate, for the period ``[start_us, end_us)`` in ``zone``; ``bill`` None: there is nothing to pay.
+
+    ``subscribed``: it is the preview of the next invoice; else the plan's prices on the whole month, before tax.
+    """
 
     bill: Bill | None
     start_us: int
     end_us: int
+    zone: str
+    subscribed: bool
 
 
 @dataclass(frozen=True, slots=True)

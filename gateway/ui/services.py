@@ -134,7 +134,7 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a period would cost if it ended now, before tax."""
+    """What a period would cost if it ended now; an invoice's preview has its credits and taxes among the lines."""
 
     lines: tuple[BillLine, ...]
     total: Decimal

@@ -1,15 +1,16 @@
 """Reads what a tenant's page shows, the same for the operator and for the tenant's own people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Literal
 
 from gateway.clock import SECOND_US
-from gateway.period import from_us, local_midnight, to_us
+from gateway.period import Period, from_us, local_midnight, to_us
 from gateway.storage.ports import Scope, UsageQuery
 from gateway.storage.values import CallFilter
 from gateway.tenants.model import Key, Tenant
 from gateway.tenants.zones import current_month, zone_of
+from gateway.ui.bill import bill_of
 from gateway.ui.charts import BarChart, Point, Share, bar_chart, shares
 from gateway.ui.contexts import BillView, CallList, KeyLine, TenantView
 from gateway.ui.example import example_call
@@ -41,12 +42,24 @@ async def tenant_view(services: UiServices, tenant: Tenant) -> TenantView:
         routes=_route_shares([(row.name, row.calls, row.errors) for row in routes]),
         keys=key_lines(keys, await store.keys.last_used(scope, tenant.id), now_us),
         calls=(await store.ledger.calls(scope, CallFilter(), RECENT)).rows,
-        bill=BillView(services.estimate(snapshot, tenant, totals.units, period), month.start_us, month.end_us),
+        bill=await _bill(services, tenant, totals.units, period),
         month_calls=totals.calls,
         month_failed=sum(row.errors for row in routes),
         example=example_call(snapshot),
         complete_until_us=totals.complete_until_us,
     )
+
+
+async def _bill(services: UiServices, tenant: Tenant, units: Mapping[str, int], month: Period) -> BillView:
+    """The preview of the next invoice; for who has no subscription, ``units`` at the plan's prices."""
+    found = await services.billing.so_far(Scope(tenant.id), tenant.id)
+    if found is not None:
+        account, composed = found
+        period = composed.inputs.period
+        return BillView(bill_of(composed), to_us(period.start), to_us(period.end), account.row.timezone, True)
+    closed = tenant.status == "closed"  # it owes nothing more
+    bill = None if closed else services.estimate(services.snapshot(), tenant, units, month)
+    return BillView(bill, to_us(month.start), to_us(month.end), zone_of(tenant).key, False)
 
 
 async def tenant_calls(services: UiServices, tenant: Tenant, base: str, after: str) -> CallList:

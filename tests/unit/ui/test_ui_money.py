@@ -1,10 +1,12 @@
 """Plan, invoices and payments on the pages: previewed by the function that charges, owed, paid, and nobody else's."""
 
 import re
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
-from gateway.clock import DAY_US
+from gateway.clock import DAY_US, MINUTE_US, ManualClock
 from gateway.invoicing.changing import Target
 from gateway.storage.ports import PLATFORM, Scope
 from gateway.tenants.model import Tenant
@@ -227,3 +229,60 @@ async def test_a_payment_form_sent_twice_is_one_payment(hooli, open_invoice):
     for _ in range(2):
         assert (await send(hooli, f"{page}/pay", page, amount="1", once="o" * 16)).status == 303
     assert len(await hooli.services.billing.payments(PLATFORM, open_invoice.id)) == 1
+
+
+async def test_the_estimated_bill_is_the_preview_of_the_invoice(world):
+    """Of the part of the month that is subscribed, with the next fee, credits and taxes; until then, of the plan."""
+    desk, tenant = world.services.billing, Scope("acme")
+    settings = world.services.snapshot()
+    tax = {"region": "DE", "rates": {"DE": [{"name": "VAT", "percent": "19"}]}}
+    taxed = replace(settings, source=settings.source | {"billing": settings.source["billing"] | {"tax": tax}})
+    desk.snapshot = lambda: taxed
+    await world.post_calls("acme", [3 * DAY_US] * 5)  # of this month, and before it subscribed
+    await world.post_calls("acme", [0] * 14)
+    await world.enter("member", "acme")
+
+    async def shown():
+        text = re.sub(r"<[^>]+>|\s+", " ", await (await world.client.get("/portal")).text())
+        return re.sub(" +", " ", text)
+
+    text = await shown()
+    assert "Estimated bill $49.19 1 Nov 2026 – 1 Dec 2026, before tax" in text
+    assert "there is no subscription" in text
+    assert await desk.so_far(tenant, "acme") is None
+    await desk.run()
+    await desk.grant("acme", Decimal("9.14"), "USD", "u", "a gift")
+    _, composed = await desk.preview(tenant, "acme")
+    assert composed.amounts == {"subtotal": "49.14", "credited": "9.14", "tax": "7.6", "total": "47.6"}
+    text = await shown()
+    assert "Estimated bill $47.60 20 Nov 2026 – 1 Dec 2026, with tax" in text
+    assert "Credits −$9.14 VAT 19 % $7.60 Total $47.60" in text
+    world.clock.advance(11 * DAY_US)
+    await desk.run()
+    await world.log_in("member-acme@example.com")
+    assert "1 Dec 2026 – 1 Jan 2027, with tax" in await shown()
+
+
+async def test_late_usage_is_looked_for_once_a_minute_where_that_is_dear(world):
+    class Slow(ManualClock):
+        def monotonic(self) -> int:
+            self.monotonic_us += 30_000
+            return self.monotonic_us
+
+    desk, scope = world.services.billing, Scope("acme")
+
+    async def totals():
+        return [(await look(scope, "acme"))[1].amounts["total"] for look in (desk.so_far, desk.preview)]
+
+    await desk.run()
+    world.clock.advance(11 * DAY_US)
+    await desk.run()
+    world.clock.advance(5 * DAY_US)
+    await desk.run()  # the cycle's invoice is final: what comes now is late
+    desk.clock = Slow(world.clock.now())
+    assert await totals() == ["49", "49"]
+    await world.post_calls("acme", [15 * DAY_US])
+    await world.post_calls("acme", [0])
+    assert await totals() == ["49.01", "49.02"]
+    desk.clock.advance(MINUTE_US)
+    assert await totals() == ["49.02", "49.02"]
