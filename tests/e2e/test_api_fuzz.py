@@ -21,9 +21,7 @@ PROVE = os.environ.get("PROVE") == "1"
 SUPPORT = Path(__file__).parents[1] / "support"
 CALLERS = ("owner@acme", "admin", "support", "member@acme", "key", "nobody") if PROVE else ("owner@acme",)
 HOW = (
-    ("--phases", "coverage,fuzzing", "-n", os.environ.get("FUZZ", "8"))
-    if PROVE
-    else ("--phases", "fuzzing", "-n", "2")
+    ("--phases", "coverage,fuzzing", "-n", os.environ.get("FUZZ", "8")) if PROVE else ("--phases", "fuzzing", "-n", "2")
 )
 LAST = ("logout", "cancelSubscription")
 """What would leave the others nothing to do is asked at the end."""
