@@ -24,7 +24,7 @@ async def load_accounts(books: Books, rows: Sequence[SubscriptionRow]) -> list[A
             PhaseRow, schema.subscription_phases.c.subscription.in_(ids), order=(schema.subscription_phases.c.start_us,)
         )
     )
-    drafting = (schema.invoices.c.state == "draft", schema.invoices.c.reason == "cycle")
+    drafting = (schema.state_among_few == "draft", schema.invoices.c.reason == "cycle")
     drafts = _grouped(await books.find(InvoiceRow, schema.invoices.c.subscription.in_(ids), *drafting))
     waiting = (schema.pending_items.c.subscription.in_(ids), schema.pending_items.c.invoice.is_(None))
     pending = _grouped(

@@ -148,7 +148,8 @@ class Books(BillingRows):
     async def oldest_due(self, subscriptions: Sequence[str]) -> dict[str, int]:
         """When the oldest open invoice of each subscription is due."""
         table = schema.invoices.c
-        where = (within(self._scope, table.tenant), table.subscription.in_(subscriptions), table.state == "open")
+        mine = (within(self._scope, table.tenant), table.subscription.in_(subscriptions))
+        where = (*mine, schema.state_among_few == "open")
         query = sa.select(table.subscription, sa.func.min(table.due_us)).where(*where).group_by(table.subscription)
         return {row[0]: int(row[1]) for row in await self.connection.execute(query)}
 

@@ -1,10 +1,14 @@
 """Plan, invoices and payments on the pages: previewed by the function that charges, owed, paid, and nobody else's."""
 
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from gateway.clock import DAY_US, MINUTE_US, ManualClock
 from gateway.invoicing.changing import Target
@@ -286,3 +290,27 @@ async def test_late_usage_is_looked_for_once_a_minute_where_that_is_dear(world):
     assert await totals() == ["49.01", "49.02"]
     desk.clock.advance(MINUTE_US)
     assert await totals() == ["49.02", "49.02"]
+
+
+async def test_the_estimate_reads_no_invoice_of_another_tenant(world, tmp_path):
+    """SQLite took the index of states: every open invoice there is, for one tenant's page."""
+    await world.services.billing.run()
+    asked = []
+
+    def listen(connection, cursor, statement, parameters, context, many):
+        asked.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        assert await world.services.billing.so_far(Scope("acme"), "acme")
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)
+    with closing(sqlite3.connect(tmp_path / "ui.db")) as database:
+        plans = [
+            row[3]
+            for statement, parameters in asked
+            if "FROM invoices" in statement
+            for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert len(plans) >= 3
+    assert all("tenant=?" in plan or "subscription=?" in plan for plan in plans if "SEARCH" in plan or "SCAN" in plan)
