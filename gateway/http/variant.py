@@ -35,7 +35,9 @@ class CredentialPlace:
         if not section.startswith(self.head) or not section.endswith(self.tail):
             return None
         credential = section[len(self.head) : len(section) - len(self.tail)]
-        return credential if _VISIBLE(credential) else None
+        # Another field that holds it too is passed on with other credentials, and not with this one.
+        repeated = credential in self.head or credential in self.tail
+        return credential if _VISIBLE(credential) and not repeated else None
 
     def raw(self, section: bytes) -> bytes:
         """The field's value as sent, blanks included."""
@@ -43,11 +45,11 @@ class CredentialPlace:
 
 
 def place_of(section: bytes, names: list[bytes]) -> CredentialPlace | None:
-    """Where the credential stands; None when there is none, or more than one field that could carry one."""
+    """Where the credential stands; None when there is none, or when another field carries it, or could carry one."""
     lowered = [LOWER[name] for name in names]
     carriers = [index for index, name in enumerate(lowered) if name in _NAMES]
     found = _LINE.search(section)
-    if len(carriers) != 1 or found is None:
+    if len(carriers) != 1 or found is None or section.count(found[1]) != 1:
         return None
     begin, end = found.span(1)
     raw_at = section.index(b":", found.start()) + 1

@@ -57,3 +57,14 @@ def test_what_was_composed_stays_only_when_it_hides_the_credential():
     assert (again.forward_key, again.forward_value) == ("key", b"Host: a\r\n")
     assert again.digest is None
     assert first.follow(b"Host: b\r\nX-API-Key: two\r\n").forward_key is None
+
+
+def test_what_was_composed_does_not_stay_where_another_field_holds_a_credential():
+    """It would pass the one on, or keep the other back, for what the connection's call before it had."""
+    first = RequestFields(b"X-Copy: other-key\r\nX-API-Key: this-key\r\n")
+    first.forward_key, first.forward_value, first.forward_hides = "key", b"X-Copy: other-key\r\n", True
+    assert first.follow(b"X-Copy: other-key\r\nX-API-Key: other-key\r\n").forward_key is None
+    assert first.follow(b"X-Copy: other-key\r\nX-API-Key: third-key\r\n").forward_key == "key"
+    copied = RequestFields(b"X-Copy: this-key\r\nX-API-Key: this-key\r\n")
+    copied.forward_key, copied.forward_value, copied.forward_hides = "key", b"", True
+    assert copied.follow(b"X-Copy: this-key\r\nX-API-Key: third-key\r\n").forward_key is None
