@@ -175,7 +175,7 @@ def _command(name, folder, port, upstream, keys, limits, routes):
         case "fastify":
             return ["node", PEERS / "fastify.cjs", str(port), str(upstream)]
         case "fastify+keys":
-            return ["node", PEERS / "fastify-keys.cjs", str(port), str(upstream), str(keys), folder / "fastify.access"]
+            return ["node", PEERS / "fastify.cjs", str(port), str(upstream), str(keys), folder / "fastify.access"]
     raise SystemExit(f"no such contender: {name}")
 
 

@@ -30,8 +30,9 @@ def reconcile(
         bool, typer.Option(help="Set counters that differ to the ledger's sums, and compare again.")
     ] = False,
     invoice_days: Annotated[
-        int, typer.Option(min=0, help="Compare invoices whose period ended in the last so many days; 0: all.")
-    ] = 45,
+        int | None,
+        typer.Option(min=0, help="Compare invoices whose period ended in the last so many days (45); 0: all."),
+    ] = None,
 ) -> None:
     from gateway.cli.reading import read
 
@@ -44,14 +45,15 @@ def reconcile(
         raise typer.Exit(EXIT_FAILED)
 
 
-async def settle(reading: "Reading", *, repair: bool = False, invoice_days: int = 45) -> "Report":
+async def settle(reading: "Reading", *, repair: bool = False, invoice_days: int | None = None) -> "Report":
     """Compare, and again when something differs: a call that was open for long may have ended. What stays differs,
     unless it is to be repaired and can be.
     """
-    from gateway.runtime.reconciliation import Reconciliation
+    from gateway.runtime.reconciliation import INVOICE_DAYS, Reconciliation
 
+    days = INVOICE_DAYS if invoice_days is None else invoice_days
     snapshot, counters = reading.snapshot, open_counters(reading)
-    comparing = Reconciliation(snapshot, reading.store, reading.spool, snapshot.data_dir, counters, invoice_days)
+    comparing = Reconciliation(snapshot, reading.store, reading.spool, snapshot.data_dir, counters, days)
     try:
         for _ in range(ATTEMPTS):
             report = await comparing.report()

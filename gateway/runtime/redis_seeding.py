@@ -133,9 +133,7 @@ class RedisSeeder:
     async def _is_complete(self, until_us: int) -> bool:
         """Whether the ledger holds all calls from before an instant; five seconds after this host's spool was shipped
         it is taken for true."""
-        if await self._ledger.complete_until(PLATFORM) >= until_us:
-            return True
-        return until_us < self._caught_up() - PATIENCE_US
+        return bool(await self._late_from(until_us))
 
     async def _counters(self, tenants: set[str], cut_us: int) -> list[tuple[Counter, Unseeded]]:
         """Every counter of these tenants that the ledger knows usage for."""

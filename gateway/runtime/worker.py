@@ -22,7 +22,7 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
 from gateway.runtime import counting, paths, sockets
-from gateway.runtime.child import ChildSpec, read_spec, say_ready, stop_event, wait_for_go
+from gateway.runtime.child import ChildSpec, read_spec, say_ready, settle_heap, stop_event, wait_for_go
 from gateway.runtime.hosts_seen import HostsSeen
 from gateway.runtime.listener_tls import ListenerCertificate
 from gateway.runtime.logs import configure
@@ -124,7 +124,7 @@ class Worker:
         if tls is not None:
             periodic.append(asyncio.create_task(every(CERTIFICATE_INTERVAL, tls.refresh), name="certificate"))
         self._feed.acknowledge(self._spec.slot)
-        gc.freeze()  # what is here stays: no collection need look through it while calls wait
+        settle_heap()
         say_ready(self._spec)
         await stop.wait()
         await sockets.accept_rest(listener)
@@ -155,7 +155,7 @@ class Worker:
         if self._feed.poll():
             if self._feed.snapshot is not before:
                 self.server.swap(self._feed.snapshot)
-                gc.freeze()
+                gc.freeze()  # as ``settle_heap``, but calls wait: nothing is collected first
             self._feed.acknowledge(self._spec.slot)
 
     async def _publish_metrics(self) -> None:

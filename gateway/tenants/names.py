@@ -14,3 +14,8 @@ _ODD = re.compile(f"[{ODD}\ud800-\udfff]")
 def is_plain(text: str) -> bool:
     """Whether the text is well-formed Unicode without such characters."""
     return _ODD.search(text) is None
+
+
+def is_name(text: str, most: int) -> bool:
+    """Whether it is a name: plain, not empty, of ``most`` characters at most."""
+    return 0 < len(text) <= most and is_plain(text)

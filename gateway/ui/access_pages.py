@@ -7,7 +7,7 @@ from aiohttp import web
 from gateway.accounts.refused import AccountError, Refused
 from gateway.accounts.tokens import SCOPES, lives
 from gateway.period import to_us
-from gateway.tenants.names import is_plain
+from gateway.tenants.names import is_name
 from gateway.tenants.permissions import AREAS
 from gateway.ui.access_contexts import AccessView, FreshToken, SessionLine, TokenForm, TokenLine
 from gateway.ui.guard import Visit, see_other
@@ -62,8 +62,10 @@ async def _create(
     request: web.Request, visit: Visit, scopes: tuple[str, ...], given: dict[str, str]
 ) -> web.StreamResponse:
     name = given.get("name", "")
-    if not 0 < len(name) <= MAX_NAME or not is_plain(name):
-        raise Refused("invalid", f"Give the token a name of at most {MAX_NAME} characters.", "name")
+    if not is_name(name, MAX_NAME):
+        raise Refused(
+            "invalid", f"Give the token a name of at most {MAX_NAME} characters, without control characters.", "name"
+        )
     if not scopes or not set(scopes) <= set(SCOPES):
         raise Refused("invalid", "Choose what the token may do.", "scope")
     text, token = await request.app[SERVICES].tokens.create(

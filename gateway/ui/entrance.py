@@ -11,13 +11,14 @@ from aiohttp import web
 from gateway.accounts.refused import AccountError
 from gateway.clock import SECOND_US
 from gateway.config.accounts import account_settings
-from gateway.tenants.names import is_plain
+from gateway.tenants.names import is_name
 from gateway.ui.contexts import EntranceForm, Field, Message
 from gateway.ui.doors import enter
 from gateway.ui.guard import Visit, caller
 from gateway.ui.keys import SERVICES, SESSIONS, THROTTLE
 from gateway.ui.rendering import message, render
 
+AS_NAMES = "in at most 100 characters, without control characters"
 EMAIL = Field("email", "E-mail", "email", "username", 254)
 PASSWORD = Field("password", "Password", "password", "new-password", 256, hint="At least 10 characters; a few words.")
 YOUR_NAME = Field("name", "Your name", "text", "name", 100)
@@ -52,8 +53,8 @@ async def register(request: web.Request, visit: Visit) -> web.StreamResponse:
     sent = await _sent(request)
     form = replace(REGISTER, token=_token(sent.get("token", "")))
     names = sent["organisation"], sent["name"]
-    if not all(0 < len(name) <= 100 and is_plain(name) for name in names):
-        return _form(request, visit, form, sent, "Say your name and your organisation's, in at most 100 characters.")
+    if not all(is_name(name, 100) for name in names):
+        return _form(request, visit, form, sent, f"Say your name and your organisation's, {AS_NAMES}.")
     waiting = _throttled(request, visit, form, sent)
     if waiting is not None:
         return waiting
@@ -122,8 +123,8 @@ async def accept(request: web.Request, visit: Visit) -> web.StreamResponse:
     """Join and log in."""
     sent = await _sent(request)
     form, services = replace(INVITE, token=_token(sent["token"])), request.app[SERVICES]
-    if not 0 < len(sent["name"]) <= 100 or not is_plain(sent["name"]):
-        return _form(request, visit, form, sent, "Say your name in at most 100 characters.")
+    if not is_name(sent["name"], 100):
+        return _form(request, visit, form, sent, f"Say your name, {AS_NAMES}.")
     waiting = _throttled(request, visit, form, sent | {"email": ""})
     if waiting is not None:
         return waiting

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from gateway.accounts.refused import Refused
 from gateway.period import from_us, local_midnight, to_us
 from gateway.tenants.model import Key
-from gateway.tenants.names import is_plain
+from gateway.tenants.names import is_name
 from gateway.ui.contexts import KeyForm
 
 MAX_NAME = 100
@@ -44,8 +44,10 @@ def form_of(key: Key, zone: ZoneInfo) -> KeyForm:
 
 def parse(form: KeyForm, zone: ZoneInfo) -> WantedKey:
     """The fields; raises ``Refused`` for the first that is none."""
-    if not 0 < len(form.name) <= MAX_NAME or not is_plain(form.name):
-        raise Refused("invalid", f"Give the key a name of at most {MAX_NAME} characters.", "name")
+    if not is_name(form.name, MAX_NAME):
+        raise Refused(
+            "invalid", f"Give the key a name of at most {MAX_NAME} characters, without control characters.", "name"
+        )
     return WantedKey(form.name, _scopes(form.scopes), _addresses(form.addresses), _end(form.expires, zone))
 
 

@@ -11,7 +11,7 @@ from gateway.storage.account_values import TenantSettings
 from gateway.storage.ports import Scope
 from gateway.storage.values import AuditEntry
 from gateway.tenants.model import Tenant
-from gateway.tenants.names import is_plain
+from gateway.tenants.names import is_name
 from gateway.ui.access_contexts import SettingsView
 from gateway.ui.finding import any_tenant, own_tenant
 from gateway.ui.guard import Visit, may, see_other
@@ -56,8 +56,8 @@ async def _save(request: web.Request, visit: Visit, tenant: Tenant) -> web.Strea
         error = "Choose a way of writing dates."
     elif zone not in ZONES:
         error = "Write a time zone such as Europe/Berlin."
-    elif not 0 < len(name) <= 200 or not is_plain(name):
-        error = "Give it a name of at most 200 characters."
+    elif not is_name(name, 200):
+        error = "Give it a name of at most 200 characters, without control characters."
     elif tenant.status == "closed":
         error = "This organisation is closed."
     elif (name, zone) != (tenant.name, tenant.timezone) and tenant.source == "yaml":

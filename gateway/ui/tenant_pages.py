@@ -9,7 +9,7 @@ from gateway.ids import new_id
 from gateway.storage.ports import PLATFORM
 from gateway.storage.values import AuditEntry
 from gateway.tenants.model import Tenant, TenantStatus
-from gateway.tenants.names import is_plain
+from gateway.tenants.names import is_name
 from gateway.ui.finding import any_tenant
 from gateway.ui.guard import Visit, see_other
 from gateway.ui.keys import SERVICES
@@ -31,8 +31,8 @@ async def create(request: web.Request, visit: Visit) -> web.StreamResponse:
     name, plan, zone = (str(form.get(field, "")).strip() for field in ("name", "plan", "timezone"))
     plans = _plans(request)
     error = ""
-    if not 0 < len(name) <= 200 or not is_plain(name):
-        error = "Give it a name of at most 200 characters."
+    if not is_name(name, 200):
+        error = "Give it a name of at most 200 characters, without control characters."
     elif plan not in plans:
         error = "Choose a plan."
     elif zone not in ZONES:
