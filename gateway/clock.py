@@ -4,12 +4,13 @@ All instants in the data plane are whole microseconds since the Unix epoch, UTC 
 """
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
-SECOND_US = 1_000_000
-MINUTE_US = 60 * SECOND_US
-HOUR_US = 60 * MINUTE_US
-DAY_US = 24 * HOUR_US
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+_time_ns: Final = time.time_ns
 
 
 class Clock(Protocol):
@@ -28,7 +29,7 @@ class SystemClock:
     """The machine's clocks."""
 
     def now(self) -> int:
-        return time.time_ns() // 1000
+        return _time_ns() // 1000
 
     def monotonic(self) -> int:
         return time.monotonic_ns() // 1000

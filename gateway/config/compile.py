@@ -96,7 +96,7 @@ def _upstream(name: str, block: UpstreamBlock, folder: Path) -> Upstream:
     targets = tuple(Target(*split_http_url(target.url), target.weight, tls) for target in block.targets)
     return Upstream(
         name, targets, block.connect_timeout, block.read_timeout, traffic.health(block.health), block.balance,
-        traffic.ejection(block.eject),
+        traffic.ejection(block.eject), block.max_connections,
     )  # fmt: skip
 
 

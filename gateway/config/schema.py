@@ -120,6 +120,7 @@ class UpstreamBlock(Strict):
     targets: Annotated[list[Annotated[TargetBlock, BeforeValidator(_target)]], Field(min_length=1)]
     connect_timeout: DurationUs = 2_000_000
     read_timeout: DurationUs = 30_000_000
+    max_connections: Annotated[int, Field(ge=1)] | None = None
     balance: Balance = "round_robin"
     eject: EjectBlock = EjectBlock()
     health: HealthBlock | None = None

@@ -6,13 +6,14 @@ this tells a recovery whether it happened (SEMANTICS §3, 20). All functions nee
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Final
 
 from gateway.counters import layout as at
 from gateway.counters.layout import Phase
 from gateway.counters.mapfile import CounterFile
 from gateway.errors import StoreUnavailable
 
-BLANK = bytes(at.JOURNAL.size)
+BLANK: Final = bytes(at.JOURNAL.size)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Journal:
         return last is not None and last.call_id == call_id and last.phase is not Phase.RESERVE
 
 
-NO_JOURNAL = Journal(bytes(16), 0, BLANK)
+NO_JOURNAL: Final = Journal(bytes(16), 0, BLANK)
 """For stores that reserve for nobody (commands, pages): its entries are written to no place."""
 
 

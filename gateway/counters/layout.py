@@ -8,53 +8,55 @@ the exclusive or of the words and the entry's identity.
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from struct import Struct
+from typing import Final
 
 from gateway.quotas.limit import Algorithm
 from gateway.quotas.sliding import CELLS
 
-MAGIC = b"GWCOUNT\x00"
-FORMAT = 1
+MAGIC: Final = b"GWCOUNT\x00"
+FORMAT: Final = 1
 
-STATIC: Struct = Struct("<8sIIIIQ")  # magic, format, small, sliding, address capacity, generation; then crc32 of these
-STATIC_CRC: Struct = Struct("<I")
-BOOT_AT = 64  # 16 bytes: the boot whose monotonic clock the anchor is in
-HOT: Struct = Struct("<QQqqq")  # superseded, dirty, anchor_mono, anchor_us, last_us
-HOT_AT = 128
-SUPERSEDED_AT = HOT_AT  # the generation that took this file's place, or 0
-DIRTY_AT = HOT_AT + 8  # how many undo slots hold entries to be restored; WHOLE: with their cells
-CLOCK: Struct = Struct("<qqq")
-CLOCK_AT = HOT_AT + 16
-OCCUPIED: Struct = Struct("<Q")  # one per region: slots that have ever been used (they never become empty again)
-OCCUPIED_AT = 192
-WHOLE = 0x80
-COUNT_MASK = 0x7F
+STATIC: Final[Struct] = Struct("<8sIIIIQ")  # magic, format, three capacities, generation; then their crc32
+STATIC_CRC: Final[Struct] = Struct("<I")
+BOOT_AT: Final = 64  # 16 bytes: the boot whose monotonic clock the anchor is in
+HOT: Final[Struct] = Struct("<QQqqq")  # superseded, dirty, anchor_mono, anchor_us, last_us
+HOT_AT: Final = 128
+SUPERSEDED_AT: Final = HOT_AT  # the generation that took this file's place, or 0
+DIRTY_AT: Final = HOT_AT + 8  # how many undo slots hold entries to be restored; WHOLE: with their cells
+CLOCK: Final[Struct] = Struct("<qqq")
+CLOCK_AT: Final = HOT_AT + 16
+OCCUPIED: Final[Struct] = Struct("<Q")  # one per region: slots that have ever been used (they never become empty again)
+OCCUPIED_AT: Final = 192
+WHOLE: Final = 0x80
+COUNT_MASK: Final = 0x7F
 
-UNDO_AT = 4096
-UNDO_STRIDE = 576  # of whole entries; copies of heads alone stand HEAD_SIZE apart
-UNDO_SLOTS = 112
+UNDO_AT: Final = 4096
+UNDO_STRIDE: Final = 576  # of whole entries; copies of heads alone stand HEAD_SIZE apart
+UNDO_SLOTS: Final = 112
 
-JOURNAL: Struct = Struct("<16s16sqII")  # incarnation, call id, at_us, phase, own offset
-JOURNAL_STRIDE = 64
-JOURNAL_SLOTS = 512
-JOURNAL_AT = UNDO_AT + UNDO_STRIDE * UNDO_SLOTS
-UNDO_JOURNAL_AT = UNDO_AT - JOURNAL.size  # right before the entries, so that one write makes both copies
-ENTRIES_AT = JOURNAL_AT + JOURNAL_STRIDE * JOURNAL_SLOTS
+JOURNAL: Final[Struct] = Struct("<16s16sqII")  # incarnation, call id, at_us, phase, own offset
+JOURNAL_STRIDE: Final = 64
+JOURNAL_SLOTS: Final = 512
+JOURNAL_AT: Final = UNDO_AT + UNDO_STRIDE * UNDO_SLOTS
+JOURNAL_SIZE: Final = 48
+UNDO_JOURNAL_AT: Final = UNDO_AT - JOURNAL_SIZE  # right before the entries, so that one write makes both copies
+ENTRIES_AT: Final = JOURNAL_AT + JOURNAL_STRIDE * JOURNAL_SLOTS
 
-HEAD: Struct = Struct("<16sIHHqqqqQ")  # key, own offset, algorithm, flags, four words, check
-HEAD_SIZE = HEAD.size
-WORDS: Struct = Struct("<qqqqQ")
-WORDS_AT = 24  # within an entry
-CELL: Struct = Struct("<q")
-CELLS_AT = HEAD_SIZE
-CELL_ARRAY: Struct = Struct(f"<{CELLS}q")
-WINDOW_AT = CELLS_AT + CELL_ARRAY.size
-SLIDING_SIZE = 576
+HEAD: Final[Struct] = Struct("<16sIHHqqqqQ")  # key, own offset, algorithm, flags, four words, check
+HEAD_SIZE: Final = 64
+WORDS: Final[Struct] = Struct("<qqqqQ")
+WORDS_AT: Final = 24  # within an entry
+CELL: Final[Struct] = Struct("<q")
+CELLS_AT: Final = HEAD_SIZE
+CELL_ARRAY: Final[Struct] = Struct(f"<{CELLS}q")
+WINDOW_AT: Final = CELLS_AT + CELL_ARRAY.size
+SLIDING_SIZE: Final = 576
 
-EMPTY_KEY = bytes(16)  # never used: ends a search
-DEAD_KEY = b"\xff" * 16  # was found corrupt: may be reused, does not end a search
-MASK_64 = (1 << 64) - 1
+EMPTY_KEY: Final = bytes(16)  # never used: ends a search
+DEAD_KEY: Final = b"\xff" * 16  # was found corrupt: may be reused, does not end a search
+MASK_64: Final = (1 << 64) - 1
 
-assert HEAD_SIZE == 64
+assert (HEAD.size, JOURNAL.size) == (HEAD_SIZE, JOURNAL_SIZE)
 assert WINDOW_AT + 8 <= SLIDING_SIZE <= UNDO_STRIDE
 assert CLOCK_AT + CLOCK.size <= OCCUPIED_AT
 assert ENTRIES_AT % 64 == 0
@@ -110,35 +112,20 @@ class Capacity:
                 raise ValueError("a region's capacity is a power of two from 8 to 2^24")
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """Where the regions of a file of some capacity lie."""
 
-    capacity: Capacity
+    __slots__ = ("address", "capacity", "regions", "size", "sliding", "small")
 
-    def __post_init__(self) -> None:
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self.small = Region("small", 0, ENTRIES_AT, capacity.small, HEAD_SIZE)
+        self.sliding = Region("sliding", 1, self.small.end, capacity.sliding, SLIDING_SIZE)
+        self.address = Region("address", 2, self.sliding.end, capacity.address, SLIDING_SIZE)
+        self.regions = (self.small, self.sliding, self.address)
+        self.size = self.address.end
         if self.size >= 1 << 32:
             raise ValueError("a counter file is smaller than 4 GiB")
-
-    @property
-    def small(self) -> Region:
-        return Region("small", 0, ENTRIES_AT, self.capacity.small, HEAD_SIZE)
-
-    @property
-    def sliding(self) -> Region:
-        return Region("sliding", 1, self.small.end, self.capacity.sliding, SLIDING_SIZE)
-
-    @property
-    def address(self) -> Region:
-        return Region("address", 2, self.sliding.end, self.capacity.address, SLIDING_SIZE)
-
-    @property
-    def regions(self) -> tuple[Region, Region, Region]:
-        return self.small, self.sliding, self.address
-
-    @property
-    def size(self) -> int:
-        return self.address.end
 
     def region_for(self, algorithm: Algorithm, volatile: bool) -> Region:
         if volatile:

@@ -8,13 +8,16 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from typing import Final
 
 from gateway.errors import StoreUnavailable
 
-DEADLINE_US = 50_000  # SEMANTICS §22
-OPENING_US = 10_000_000  # at a start another process may be making the file
-NOW = fcntl.LOCK_EX | fcntl.LOCK_NB
-_PAUSE_S = 20e-6
+DEADLINE_US: Final = 50_000  # SEMANTICS §22
+OPENING_US: Final = 10_000_000  # at a start another process may be making the file
+NOW: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
+flock: Final = fcntl.flock
+FREE: Final = fcntl.LOCK_UN
+_PAUSE_S: Final = 20e-6
 
 
 class FileLock:
@@ -30,14 +33,14 @@ class FileLock:
         must not stop every worker of the host.
         """
         try:
-            fcntl.flock(self.fd, NOW)
+            flock(self.fd, NOW)
         except BlockingIOError:
             self._wait(deadline_us)
         except (OSError, ValueError) as error:
             raise StoreUnavailable(f"the counters' lock failed: {error}", "lock_failed") from error
 
     def release(self) -> None:
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        flock(self.fd, FREE)
 
     def close(self) -> None:
         """Close the opening, which also frees the lock."""
@@ -50,7 +53,7 @@ class FileLock:
         while True:
             time.sleep(_PAUSE_S)
             try:
-                return fcntl.flock(self.fd, NOW)
+                return flock(self.fd, NOW)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise StoreUnavailable("the counters' lock is held by a stuck process", "lock_timeout") from None

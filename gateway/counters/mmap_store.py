@@ -4,10 +4,9 @@ import logging
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from fcntl import LOCK_UN, flock
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.clock import Clock
 from gateway.counters import journal, plan
@@ -17,7 +16,7 @@ from gateway.counters.entry import Entry, due, entries_of, is_seeded, put_entry,
 from gateway.counters.growing import Succession, one_at_a_time, wanted
 from gateway.counters.journal import Journal, Operation
 from gateway.counters.layout import Capacity, Layout, Phase
-from gateway.counters.lock import DEADLINE_US, NOW, OPENING_US, FileLock
+from gateway.counters.lock import DEADLINE_US, FREE, NOW, OPENING_US, FileLock, flock
 from gateway.counters.mapfile import CounterFile, Mapper, open_current, restore
 from gateway.counters.plan import Change, Item, Plan
 from gateway.counters.seeding import Notes, Unseeded
@@ -26,11 +25,12 @@ from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, CounterRequest, CounterStore, Decision, LimitState, Reservation
 from gateway.quotas.limit import Algorithm
 
-_UNDO_JOURNAL_AT, _DIRTY_AT, _JOURNAL_SIZE = at.UNDO_JOURNAL_AT, at.DIRTY_AT, at.JOURNAL.size
-_HOT_AT, _CLOCK_AT, _CLOCK_END = at.HOT_AT, at.CLOCK_AT, at.CLOCK_AT + at.CLOCK.size
-_unpack_hot, _pack_clock, _pack_journal = at.HOT.unpack_from, at.CLOCK.pack, at.JOURNAL.pack
+_unpack_hot: Final = at.HOT.unpack_from
+_pack_clock: Final = at.CLOCK.pack
+_pack_journal: Final = at.JOURNAL.pack
+_CLOCK_END: Final = at.CLOCK_AT + 24
 _logger = logging.getLogger(__name__)
-_FINISHED = 4096  # calls remembered as settled or released
+_FINISHED: Final = 4096  # calls remembered as settled or released
 
 
 class MmapCounterStore:
@@ -129,10 +129,10 @@ class MmapCounterStore:
                 if taken is None:
                     raise StoreUnavailable("the counters of one call evict each other", "counters_full")
             if taken[0]:
-                self._commit(taken[2], self._journal, call_id, 1, at_us)  # Phase.RESERVE
+                self._commit(taken[3], self._journal, call_id, 1, at_us)  # Phase.RESERVE
             return plan.decide(self._map, known.items, taken, at_us)
         finally:
-            flock(self._lock.fd, LOCK_UN)
+            flock(self._lock.fd, FREE)
 
     def settle_now(
         self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int], *, incarnation: str = ""
@@ -263,7 +263,7 @@ class MmapCounterStore:
 
     def _tick(self) -> int:
         """With the lock just taken: follow a new generation, undo what a dead holder left, and tell the time."""
-        superseded, dirty, anchor_mono, anchor_us, last_us = _unpack_hot(self._map, _HOT_AT)
+        superseded, dirty, anchor_mono, anchor_us, last_us = _unpack_hot(self._map, at.HOT_AT)
         if superseded:
             old = self._file
             self._remap()  # which may fail: then it is tried again at the next call
@@ -274,10 +274,10 @@ class MmapCounterStore:
         self._last_us = last_us
         mono, wall_us = self._mono_ns() // 1000, self._wall_ns() // 1000
         if wall_us >= last_us and wall_us >= anchor_us + (mono - anchor_mono) * 9 // 10:  # advance(), its usual case
-            self._map[_CLOCK_AT:_CLOCK_END] = _pack_clock(mono, wall_us, wall_us)
+            self._map[at.CLOCK_AT : _CLOCK_END] = _pack_clock(mono, wall_us, wall_us)
             return wall_us
         reading = advance(anchor_mono, anchor_us, last_us, mono, wall_us)
-        self._map[_CLOCK_AT:_CLOCK_END] = _pack_clock(*reading)
+        self._map[at.CLOCK_AT : _CLOCK_END] = _pack_clock(*reading)
         return reading[2]
 
     def _remap(self) -> None:
@@ -402,8 +402,8 @@ class MmapCounterStore:
                 count |= at.WHOLE
                 break
         undo = b"".join(copies)
-        target[_UNDO_JOURNAL_AT : _UNDO_JOURNAL_AT + len(undo)] = undo
-        target[_DIRTY_AT] = count
+        target[at.UNDO_JOURNAL_AT : at.UNDO_JOURNAL_AT + len(undo)] = undo
+        target[at.DIRTY_AT] = count
         for offset, _, words, cells, _ in changes:
             target[offset + 24 : offset + 64] = words
             for cell, units in cells:
@@ -411,9 +411,9 @@ class MmapCounterStore:
                 target[place : place + 8] = at.CELL.pack(units)
         if place := own.offset:
             content = _pack_journal(own.name, call_id, at_us, phase, place)
-            target[place : place + _JOURNAL_SIZE] = content
+            target[place : place + at.JOURNAL_SIZE] = content
             own.content = content
-        target[_DIRTY_AT] = 0
+        target[at.DIRTY_AT] = 0
 
 
 if TYPE_CHECKING:

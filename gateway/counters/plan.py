@@ -26,50 +26,75 @@ Change = tuple[int, bytes, bytes, list[tuple[int, int]], bool]
 ``whole``: cells that the words as they were count are written, so that the head alone would not undo it.
 """
 
-Taken = tuple[bool, list[LimitState], list[Change]]
-"""``(admitted, states, changes)``; the changes are to be made only when admitted."""
+Taken = tuple[bool, bool, list[LimitState], list[Change]]
+"""``(admitted, over a soft limit, states, changes)``; the changes are to be made only when admitted."""
 
 _CALENDAR: Final = 1  # Algorithm's own numbers: constants of the compiled form
 _SLIDING: Final = 2
 _BUCKET: Final = 3
-_STAMPED = (Algorithm.CALENDAR, Algorithm.SLIDING)  # the others keep their last instant themselves
+_STAMPED: Final = (Algorithm.CALENDAR, Algorithm.SLIDING)  # the others keep their last instant themselves
 
-_unpack = Struct("<24xqqqqq").unpack  # words and check; the check as a signed figure here, as ``Item.identity``
-_unpack_cells = at.CELL_ARRAY.unpack_from
-_pack_words = Struct("<qqqqq").pack
-_NO_CELLS: list[tuple[int, int]] = []
+_unpack: Final = Struct("<24xqqqqq").unpack  # words and check; the check as a signed figure here, as ``Item.identity``
+_unpack_cells: Final = at.CELL_ARRAY.unpack_from
+_pack_words: Final = Struct("<qqqqq").pack
+_NO_CELLS: Final[list[tuple[int, int]]] = []
+_MOST_RULES: Final = 10_000
+_OVERAGE: Final = int(DecisionFlag.OVERAGE)
 
 
-class Item:
-    """One request, with the place of its entry; figures that ``evaluate`` needs lie in it, not behind it.
+class Rule:
+    """What a request asks wherever it is counted: one object for all callers that it is the same for, so that it lies
+    near however many they are.
 
-    ``end`` is that of the entry's head. ``window_us`` is -1 for calendar windows, whose length varies, and 0 for
-    concurrency; ``sliding_us`` is 0 but for sliding windows. ``shared``: another request of the call takes from the
-    same counter, which is counted once (SEMANTICS §16). ``stamp``: note the time of the last use, by which addresses
-    are evicted.
+    ``window_us`` is -1 for calendar windows, whose length varies, and 0 for concurrency; ``sliding_us`` is 0 but for
+    sliding windows. ``stamp``: note the time of the last use, by which addresses are evicted.
     """
 
-    __slots__ = (
-        "cost", "counter", "end", "identity", "kind", "limit", "max", "offset", "shared", "sliding_us", "stamp",
-        "window_us",
-    )  # fmt: skip
+    __slots__ = ("cost", "kind", "limit", "max", "sliding_us", "stamp", "window_us")
 
-    def __init__(self, request: CounterRequest, offset: int, earlier: list["Item"]) -> None:
+    def __init__(self, request: CounterRequest) -> None:
         counter = request.counter
         algorithm = counter.algorithm
-        identity = at.identity(counter.key, offset, algorithm)
-        self.offset = offset
-        self.end = offset + at.HEAD_SIZE
-        self.identity: i64 = identity - (1 << 64) if identity >> 63 else identity
         self.kind = int(algorithm)
-        self.counter = counter
         self.limit = counter.limit
         self.max = counter.max
         self.cost = request.amount
         self.window_us = -1 if algorithm is Algorithm.CALENDAR else counter.window_us
         self.sliding_us = counter.window_us if algorithm is Algorithm.SLIDING else 0
-        self.shared = any(item.offset == offset for item in earlier)
         self.stamp = counter.volatile and algorithm in _STAMPED
+
+
+_rules: Final[dict[tuple[int, int, int, int, bool], Rule]] = {}
+"""By (identity of the limit, maximum, window, cost, volatile). A rule keeps its limit's identity taken."""
+
+
+def _rule_of(request: CounterRequest) -> Rule:
+    counter = request.counter
+    of = id(counter.limit), counter.max, counter.window_us, request.amount, counter.volatile
+    rule = _rules.get(of)
+    if rule is None:
+        if len(_rules) >= _MOST_RULES:
+            _rules.clear()
+        rule = _rules[of] = Rule(request)
+    return rule
+
+
+class Item:
+    """One request with the place of its entry; little else, for there is one for each of a host's counters.
+
+    ``shared``: another request of the call takes from the same counter, which is counted once (SEMANTICS §16).
+    """
+
+    __slots__ = ("counter", "identity", "offset", "rule", "shared")
+
+    def __init__(self, request: CounterRequest, offset: int, earlier: list["Item"]) -> None:
+        counter = request.counter
+        identity = at.identity(counter.key, offset, counter.algorithm)
+        self.offset = offset
+        self.identity: i64 = identity - (1 << 64) if identity >> 63 else identity
+        self.rule = _rule_of(request)
+        self.shared = any(item.offset == offset for item in earlier)
+        self.counter = counter
 
 
 class Plan:
@@ -87,7 +112,7 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
 
     The states are those of an admitted call; ``refused`` makes those of another.
     """
-    admitted = True
+    admitted, over = True, False
     states: list[LimitState] = []
     changes: list[Change] = []
     first: int
@@ -96,7 +121,8 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
     fourth: int
     check: i64
     for item in items:
-        offset, end, kind, cost = item.offset, item.end, item.kind, item.cost
+        offset, rule = item.offset, item.rule
+        end, kind, cost, sliding_us = offset + at.HEAD_SIZE, rule.kind, rule.cost, rule.sliding_us
         head = source[offset:end]
         first, second, third, fourth, check = _unpack(head)
         if item.identity ^ first ^ second ^ third ^ fourth != check:
@@ -104,7 +130,7 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
         words = (first, second, third, fourth)
         cells = _NO_CELLS
         whole = False
-        if item.sliding_us and first < (index := at_us * 60 // item.sliding_us):
+        if sliding_us and first < (index := at_us * 60 // sliding_us):
             # Seldom used: nothing is in its older sub-buckets.
             if second == third or _nothing_in(source, end, first, index):
                 words, cells = sliding.enter(words, index)
@@ -113,10 +139,10 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
                 whole = True
         # The two usual algorithms without a look at the counter: with many keys it lies far away in memory.
         if kind == _SLIDING:
-            after, room, fits = sliding.count(words, item.max, cost)
-            reset_us = at_us + item.sliding_us
+            after, room, fits = sliding.count(words, rule.max, cost)
+            reset_us = at_us + sliding_us
         elif kind == _CALENDAR and at_us < second:
-            after, room, fits = calendar.count(words, item.max, cost)
+            after, room, fits = calendar.count(words, rule.max, cost)
             reset_us = second
         else:
             after, room, fits, reset_us = _take(kind, words, item.counter, cost, at_us)
@@ -124,18 +150,20 @@ def evaluate(source: mmap, items: tuple[Item, ...], at_us: int) -> Taken | None:
         retry_us = 0
         if not fits:
             retry_us = _retry(source, offset, words, cells, item.counter, cost, at_us)
-            if item.limit.mode == "hard":
+            if rule.limit.mode == "hard":
                 admitted = False
-        if item.stamp:
+            elif rule.limit.mode == "soft":
+                over = True
+        if rule.stamp:
             fourth = at_us
         if not item.shared:
             check = item.identity ^ first ^ second ^ third ^ fourth
             changes.append((offset, head, _pack_words(first, second, third, fourth, check), cells, whole))
         left = room - cost
         # A calendar window has its own length.
-        window_us = item.window_us if item.window_us >= 0 else second - first
-        states.append(LimitState(item.limit, left if left > 0 else 0, reset_us, not fits, retry_us, window_us))
-    return admitted, states, changes
+        window_us = rule.window_us if rule.window_us >= 0 else second - first
+        states.append(LimitState(rule.limit, left if left > 0 else 0, reset_us, not fits, retry_us, window_us))
+    return admitted, over, states, changes
 
 
 def is_its_own(source: mmap, item: Item) -> bool:
@@ -145,7 +173,7 @@ def is_its_own(source: mmap, item: Item) -> bool:
     third: int
     fourth: int
     check: i64
-    first, second, third, fourth, check = _unpack(source[item.offset : item.end])
+    first, second, third, fourth, check = _unpack(source[item.offset : item.offset + at.HEAD_SIZE])
     return item.identity ^ first ^ second ^ third ^ fourth == check
 
 
@@ -167,7 +195,7 @@ def _take(kind: int, words: Words, counter: Counter, cost: int, at_us: int) -> T
 
 def decide(source: mmap, items: tuple[Item, ...], taken: Taken, at_us: int) -> Decision:
     """The answer to the caller; while the lock is held, because a refusal reads the counters again."""
-    admitted, states, _ = taken
+    admitted, over, states, _ = taken
     if not admitted:  # nothing was taken, so more remains
         kept = [state_of(source, item.offset, item.counter, at_us).remaining for item in items]
         states = [
@@ -181,11 +209,7 @@ def decide(source: mmap, items: tuple[Item, ...], taken: Taken, at_us: int) -> D
             )
             for state, remaining in zip(states, kept, strict=True)
         ]
-    flags = 0
-    for state in states:
-        if state.violated and admitted and state.limit.mode == "soft":
-            flags = int(DecisionFlag.OVERAGE)
-    return Decision(admitted, at_us, tuple(states), flags)
+    return Decision(admitted, at_us, tuple(states), _OVERAGE if admitted and over else 0)
 
 
 def state_of(source: mmap, offset: int | None, counter: Counter, at_us: int) -> LimitState:

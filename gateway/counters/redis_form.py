@@ -5,26 +5,27 @@ from dataclasses import dataclass
 from hashlib import sha1
 from importlib import resources
 from struct import Struct
+from typing import Final
 
 from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import Counter, Decision, DecisionFlag, LimitState, Reservation, effective_end
 from gateway.quotas.limit import Algorithm, Limit
 
-SCRIPT = resources.files("gateway.counters").joinpath("redis.lua").read_bytes()
-DIGEST = sha1(SCRIPT, usedforsecurity=False).hexdigest()  # what Redis itself calls a script by
-EPOCH_DIGITS = 12
+SCRIPT: Final = resources.files("gateway.counters").joinpath("redis.lua").read_bytes()
+DIGEST: Final = sha1(SCRIPT, usedforsecurity=False).hexdigest()  # what Redis itself calls a script by
+EPOCH_DIGITS: Final = 12
 
-COUNTER = Struct("<16s9d")  # key, algorithm, amount, max, window, burst, flags, three bounds
-HELD_AT = Struct("<d")
-ROW = Struct("<qq")
-WORDS = Struct("<5d")
-REGISTRY = "."  # stands for a tenant in the keys of what is no tenant's; no tenant can have the name
-LIVES = b"gw:{.}:lives"
+COUNTER: Final = Struct("<16s9d")  # key, algorithm, amount, max, window, burst, flags, three bounds
+HELD_AT: Final = Struct("<d")
+ROW: Final = Struct("<qq")
+WORDS: Final = Struct("<5d")
+REGISTRY: Final = "."  # stands for a tenant in the keys of what is no tenant's; no tenant can have the name
+LIVES: Final = b"gw:{.}:lives"
 """The worker incarnations that may hold reservations."""
 HARD, SHARED, SEEDS = 1, 2, 4
 REPLY_HEAD, REPLY_STATE = 2, 6  # words
-MARK_SIZE = 16
-_SEEDED = (Algorithm.CALENDAR, Algorithm.SLIDING)
+MARK_SIZE: Final = 16
+_SEEDED: Final = (Algorithm.CALENDAR, Algorithm.SLIDING)
 
 
 def key_prefix(tenant: str, epoch: str) -> bytes:

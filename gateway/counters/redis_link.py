@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import hiredis
 
@@ -16,14 +17,14 @@ from gateway.config.redis_url import RedisAddress
 from gateway.counters import redis_form as form
 from gateway.errors import StoreUnavailable
 
-HANDSHAKE = 1.0
-PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5)
-GRACE = 0.03
+HANDSHAKE: Final = 1.0
+PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.5)
+GRACE: Final = 0.03
 """At most on top, and as long as this process was kept from its work: so, likely, was the server beside it."""
-_LATE = 0.005  # a timer that comes so long after its time tells of that
-CLOCK_SLACK_US = 5_000
+_LATE: Final = 0.005  # a timer that comes so long after its time tells of that
+CLOCK_SLACK_US: Final = 5_000
 _TIMES, _QUICK = 4, 0.005
-_FATAL = ("NOSCRIPT", "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN")
+_FATAL: Final = ("NOSCRIPT", "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN")
 _logger = logging.getLogger(__name__)
 
 Reply = bytes | int | None | list[object]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from redis.crc import key_slot
 
@@ -11,7 +12,7 @@ from gateway.counters import redis_form as form
 from gateway.counters.redis_link import RedisLink
 from gateway.errors import StoreUnavailable
 
-_SLOTS = 16_384
+_SLOTS: Final = 16_384
 
 
 class RedisNodes:

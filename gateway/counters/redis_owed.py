@@ -1,15 +1,16 @@
 """What Redis must be told of calls when it answers again: how they ended, and what those cost that policy let pass."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from gateway.clock import SECOND_US
 from gateway.quotas.counter import Reservation
 
-ONE_BY_ONE = 100_000
+ONE_BY_ONE: Final = 100_000
 """Beyond so many, calls that were let pass are owed as sums: some 300 bytes each would fill a worker's memory."""
-AT_ONCE = 128  # told in one write: Redis takes a few milliseconds for them, and other calls wait behind
+AT_ONCE: Final = 128  # told in one write: Redis takes a few milliseconds for them, and other calls wait behind
 
 
 class Owed(msgspec.Struct, frozen=True, gc=False):

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,10 +20,10 @@ from gateway.errors import StoreUnavailable
 from gateway.quotas.counter import CounterStore, Decision, Reservation
 from gateway.quotas.limit import Algorithm
 
-_PREPARED = 8192  # reservations whose commands are remembered
-LEASE_MS = 15_000
-RENEW = 5.0
-UNSEEDED_PAUSE = 0.2
+_PREPARED: Final = 8192  # reservations whose commands are remembered
+LEASE_MS: Final = 15_000
+RENEW: Final = 5.0
+UNSEEDED_PAUSE: Final = 0.2
 
 _logger = logging.getLogger(__name__)
 

@@ -13,6 +13,8 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from gateway.errors import StoreUnavailable
 from gateway.quotas import calendar, sliding
 from gateway.quotas.counter import Counter
@@ -147,7 +149,7 @@ class Notes:
 
 def _line(note: Unseeded) -> bytes:
     fields = {name: getattr(note, name) for name in _FIELDS} | {"key": note.key.hex()}
-    return json.dumps(fields).encode() + b"\n"
+    return msgspec.json.encode(fields) + b"\n"
 
 
 def _notes_of(file: BinaryIO, size: int) -> Iterator[Unseeded]:

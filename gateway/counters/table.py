@@ -7,6 +7,7 @@ the entry that was touched longest ago. All methods need the lock.
 
 import logging
 from collections.abc import Iterator
+from typing import Final
 
 from gateway.counters import layout as at
 from gateway.counters.layout import EntryFlag, Region
@@ -18,9 +19,9 @@ from gateway.quotas.limit import Algorithm
 
 Words = tuple[int, int, int, int]
 
-WAYS = 8
-MAX_PROBES = 512
-WARN_PERCENT = 80
+WAYS: Final = 8
+MAX_PROBES: Final = 512
+WARN_PERCENT: Final = 80
 
 _logger = logging.getLogger(__name__)
 

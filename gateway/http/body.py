@@ -2,10 +2,11 @@
 
 import re
 from enum import Enum
+from typing import Final
 
 from gateway.http.errors import MessageError
 
-_DIGITS = re.compile(rb"[0-9]{1,18}").fullmatch
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}").fullmatch
 
 
 class Framing(Enum):

@@ -1,17 +1,18 @@
 """The chunked transfer coding (RFC 9112 §7.1): a strict decoder fed with any segmentation, and the encoder's frames."""
 
 import re
+from typing import Final
 
 from gateway.http.errors import MessageError
 from gateway.http.fields import TOKEN, Pairs, parse_fields
 
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-_EXTENSION = rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + _QUOTED + rb"))?"
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*\r\n").fullmatch
+_QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_EXTENSION: Final = rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + _QUOTED + rb"))?"
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*\r\n").fullmatch
 
-MAX_SIZE_LINE = 1024
-MAX_TRAILERS = 16 * 1024
-LAST_CHUNK = b"0\r\n\r\n"
+MAX_SIZE_LINE: Final = 1024
+MAX_TRAILERS: Final = 16 * 1024
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 

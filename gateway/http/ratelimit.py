@@ -1,12 +1,12 @@
 """Rate-limit fields: draft-ietf-httpapi-ratelimit-headers-11 and the older ``x-ratelimit-*``; plain values only."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 Style = Literal["ietf", "x-ratelimit", "both", "off"]
 
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-MAX_INTEGER = 999_999_999_999_999  # RFC 9651 §3.3.1: an Integer has at most 15 digits
+MAX_INTEGER: Final = 999_999_999_999_999  # RFC 9651 §3.3.1: an Integer has at most 15 digits
 
 
 def string(text: str) -> str:

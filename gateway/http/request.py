@@ -5,6 +5,7 @@ connection keeps the last one and parses only what changed.
 """
 
 import re
+from typing import Final
 
 from gateway.http.body import Framing, declared_length, is_chunked
 from gateway.http.errors import MessageError
@@ -12,23 +13,26 @@ from gateway.http.fields import LOWER, TOKEN, Pairs, list_items, parse_fields
 from gateway.http.target import check_host, host_name, origin_form
 from gateway.http.variant import CredentialPlace, place_of
 
-_LINE = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])").fullmatch
-_MEANINGFUL = frozenset(
+_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])").fullmatch
+_MEANINGFUL: Final = frozenset(
     (
         b"host content-length transfer-encoding connection upgrade expect te x-api-key authorization x-request-id "
         b"x-forwarded-for x-forwarded-proto x-forwarded-host"
     ).split()
 )
-MAX_FIELDS = 128
-_NOTHING: list[bytes] = []
+MAX_FIELDS: Final = 128
+_NOTHING: Final[list[bytes]] = []
 
 
 class RequestFields:
     """A field section and what is known of it whatever the request line says."""
 
     __slots__ = (
+        "_known",
+        "_pairs",
         "chunked",
         "connection",
+        "credential",
         "digest",
         "expects_continue",
         "forward_hides",
@@ -36,35 +40,35 @@ class RequestFields:
         "forward_value",
         "host",
         "hostname",
-        "known",
         "length",
-        "pairs",
         "places",
         "section",
         "upgrade",
     )
 
-    def __init__(self, section: bytes, known: "RequestFields | None" = None) -> None:
-        """``known`` are those of a section that differs in the credential alone (``follow``)."""
+    def __init__(self, section: bytes, known: "RequestFields | None" = None, credential: bytes | None = None) -> None:
+        """``known`` are those of a section that differs in the credential alone: ``credential`` here (``follow``)."""
         self.section = section
-        if known is not None and known.places and (place := known.places[0]) is not None:
-            self._take_over(known, place)
+        self.credential = credential
+        """The credential, where another section told where it stands."""
+        if known is not None:
+            self._take_over(known)
             return
-        self.pairs: Pairs = parse_fields(section)
-        if len(self.pairs) > MAX_FIELDS:
+        self._pairs: Pairs = parse_fields(section)
+        if len(self._pairs) > MAX_FIELDS:
             raise MessageError("too many header fields", 431, "header_too_large")
-        self.known: dict[bytes, list[bytes]] = {}
-        for name, value in self.pairs:
+        self._known: dict[bytes, list[bytes]] = {}
+        for name, value in self._pairs:
             lowered = LOWER[name]
             if lowered in _MEANINGFUL:
-                self.known.setdefault(lowered, []).append(value.strip(b" \t"))
+                self._known.setdefault(lowered, []).append(value.strip(b" \t"))
         hosts = self.all(b"host")
         if len(hosts) > 1:
             raise MessageError("more than one Host")
         self.host = check_host(hosts[0]) if hosts else None
         self.hostname = host_name(self.host) if self.host else b""
         self.length = declared_length(self.all(b"content-length"))
-        self.chunked = b"transfer-encoding" in self.known and is_chunked(
+        self.chunked = b"transfer-encoding" in self._known and is_chunked(
             self.all(b"transfer-encoding"), self.all(b"content-length"), 1
         )
         self.connection = frozenset(list_items(self.all(b"connection")))
@@ -80,18 +84,14 @@ class RequestFields:
     def follow(self, section: bytes) -> "RequestFields":
         """The fields of the connection's next request: parsed, or these with another credential."""
         if not self.places:
-            self.places = (place_of(self.section, [name for name, _ in self.pairs]),)
+            self.places = (place_of(self.section, [name for name, _ in self._pairs]),)
         place = self.places[0]
-        if place is None or place.credential_of(section) is None:
-            return RequestFields(section)
-        return RequestFields(section, self)
+        credential = place.credential_of(section) if place is not None else None
+        return RequestFields(section) if credential is None else RequestFields(section, self, credential)
 
-    def _take_over(self, known: "RequestFields", place: CredentialPlace) -> None:
+    def _take_over(self, known: "RequestFields") -> None:
         """What another section says too, which differs from this one in the credential alone."""
-        raw = place.raw(self.section)
-        self.pairs = known.pairs.copy()
-        self.pairs[place.index] = (known.pairs[place.index][0], raw)
-        self.known = {**known.known, place.name: [raw.strip(b" \t")]}
+        self._pairs, self._known = known._pairs, known._known  # but for the credential's: see ``pairs`` and ``all``
         self.host, self.hostname, self.length, self.chunked = known.host, known.hostname, known.length, known.chunked
         self.connection, self.upgrade, self.expects_continue = known.connection, known.upgrade, known.expects_continue
         self.digest = None
@@ -99,9 +99,20 @@ class RequestFields:
         self.forward_key = known.forward_key if known.forward_hides else None
         self.forward_value = known.forward_value
 
+    @property
+    def pairs(self) -> Pairs:
+        """Every field in the order sent: (name, value with its blanks)."""
+        if self.credential is None or (place := self.places[0]) is None:
+            return self._pairs
+        pairs = self._pairs.copy()
+        pairs[place.index] = (pairs[place.index][0], place.raw(self.section))
+        return pairs
+
     def all(self, name: bytes) -> list[bytes]:
         """Values of one of the fields that mean something to a gateway, blanks removed."""
-        return self.known.get(name, _NOTHING)
+        if self.credential is not None and (place := self.places[0]) is not None and name == place.name:
+            return [place.raw(self.section).strip(b" \t")]
+        return self._known.get(name, _NOTHING)
 
     def _upgrade(self) -> bytes | None:
         """The protocols asked for; HTTP/2 in clear text is none (RFC 9113 §3.1: it would hide requests from us)."""

@@ -1,14 +1,17 @@
 """An upstream's answer: its head, parsed as strictly as a request's, and how its body is framed (RFC 9112 §6.3)."""
 
 import re
+from typing import Final
 
 from gateway.http.body import Framing, declared_length, is_chunked
 from gateway.http.errors import MessageError
 from gateway.http.fields import LOWER, Pairs, list_items, parse_fields
 
-_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?").fullmatch
-_MEANINGFUL = frozenset(b"content-length transfer-encoding connection upgrade content-encoding content-type".split())
-_NOTHING: list[bytes] = []
+_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?").fullmatch
+_MEANINGFUL: Final = frozenset(
+    b"content-length transfer-encoding connection upgrade content-encoding content-type".split()
+)
+_NOTHING: Final[list[bytes]] = []
 
 
 class ResponseFields:

@@ -1,13 +1,14 @@
 """The request-target (RFC 9112 §3.2) and the Host field, taken apart strictly."""
 
 import re
+from typing import Final
 
 from gateway.http.errors import MessageError
 
-_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 # RFC 3986 §3.2.2 without userinfo: a name, an IPv4 address or a bracketed IPv6 address, and a port.
-_AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]+)(?::[0-9]{0,5})?")
-_DEFAULT_PORT = re.compile(rb":(?:80|443)?$")
+_AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z\-._~!$&'()*+,;=%]+)(?::[0-9]{0,5})?")
+_DEFAULT_PORT: Final = re.compile(rb":(?:80|443)?$")
 
 
 def check_host(host: bytes) -> bytes:
@@ -20,7 +21,7 @@ def check_host(host: bytes) -> bytes:
 def origin_form(target: bytes, host: bytes | None) -> bytes:
     """The target as ``/path?query`` (or ``*``). An absolute form must name the authority that Host names."""
     if target.startswith(b"/"):
-        if b"#" in target or b"\\" in target.partition(b"?")[0]:
+        if target.find(b"#") >= 0 or (target.find(b"\\") >= 0 and b"\\" in target.partition(b"?")[0]):
             # Neither is in the grammar, and upstreams disagree about where such a path ends or splits.
             raise MessageError("malformed request-target")
         return target

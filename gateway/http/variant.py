@@ -7,16 +7,17 @@ composed anew. Everything else goes the whole way.
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.http.fields import LOWER
 
 # A whole line that carries nothing but a credential. What may stand in its place is visible characters only, so that
 # the lines around it stay the lines that were parsed.
-_LINE = re.compile(
-    rb"^(?:x-api-key:[ \t]*|authorization:[ \t]*bearer[ \t]+)([\x21-\x7e]+)[ \t]*\r$", re.IGNORECASE | re.MULTILINE
+_LINE: Final = re.compile(
+    rb"^(?:x-api-key:[ \t]*|authorization:[ \t]*bearer [ \t]*)([\x21-\x7e]+)[ \t]*\r$", re.IGNORECASE | re.MULTILINE
 )
-_VISIBLE = re.compile(rb"[\x21-\x7e]+").fullmatch
-_NAMES = (b"x-api-key", b"authorization")
+_VISIBLE: Final = re.compile(rb"[\x21-\x7e]+").fullmatch
+_NAMES: Final = (b"x-api-key", b"authorization")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class CredentialPlace:
             return None
         credential = section[len(self.head) : len(section) - len(self.tail)]
         # Another field that holds it too is passed on with other credentials, and not with this one.
-        repeated = credential in self.head or credential in self.tail
+        repeated = self.head.find(credential) >= 0 or self.tail.find(credential) >= 0
         return credential if _VISIBLE(credential) and not repeated else None
 
     def raw(self, section: bytes) -> bytes:

@@ -1,11 +1,12 @@
 """Who calls: the peer, or the one that a trusted proxy names; and what the record shows of it."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
 
 from gateway.http.request import Request
 from gateway.quotas.binding import address_scope
 
-_REMEMBERED = 4096
+_REMEMBERED: Final = 4096
 
 
 class Addresses:

@@ -1,5 +1,7 @@
 """The head that goes to the client, and how the body behind it is framed for that client."""
 
+from typing import Final
+
 from gateway.hooks.events import HeaderChanges, ResponseHook
 from gateway.http.body import Framing
 from gateway.http.forwarding import response_section
@@ -8,7 +10,7 @@ from gateway.http.response import Response
 from gateway.proxy.outgoing import changed
 from gateway.proxy.plan import Bound, RoutePlan
 
-_LIMIT_FIELDS = frozenset(
+_LIMIT_FIELDS: Final = frozenset(
     b"ratelimit ratelimit-policy x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset".split()
 )
 

@@ -2,23 +2,25 @@
 
 from collections.abc import Awaitable, Mapping
 from time import monotonic_ns
+from typing import Final
 
 from gateway.errors import StoreUnavailable
 from gateway.hooks.events import Record, Refusal
 from gateway.metering.record import CallRecord, Flag
 from gateway.proxy.outage import LocalHold
 from gateway.proxy.plan import Bound, RoutePlan
-from gateway.proxy.services import ImmediateStore, Services
+from gateway.proxy.services import Services
 from gateway.quotas.answer import limit_lines, refusal_code, retry_after, violated_policies
-from gateway.quotas.counter import Decision, Reservation
+from gateway.quotas.counter import Decision, ImmediateStore, Reservation
 from gateway.quotas.reported import judged
 
-SPOOL_FULL = Refusal(503, "spool_full", "The gateway cannot record calls at the moment.")
-STORE_CLOSED = Refusal(503, "store_unavailable", "The gateway cannot check limits at the moment.")
-TOO_MANY_IN_FLIGHT = Refusal(503, "overloaded", "The gateway has too many calls in progress.")
-_QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-_NO_LIMITS = Reservation((), b"")
-_UNMETERED, _STORE_OPEN = int(Flag.UNMETERED), int(Flag.STORE_OPEN)  # an IntFlag's own operators are slow
+SPOOL_FULL: Final = Refusal(503, "spool_full", "The gateway cannot record calls at the moment.")
+STORE_CLOSED: Final = Refusal(503, "store_unavailable", "The gateway cannot check limits at the moment.")
+TOO_MANY_IN_FLIGHT: Final = Refusal(503, "overloaded", "The gateway has too many calls in progress.")
+_QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_NO_LIMITS: Final = Reservation((), b"")
+_UNMETERED: Final = int(Flag.UNMETERED)  # an IntFlag's own operators are slow
+_STORE_OPEN: Final = int(Flag.STORE_OPEN)
 
 
 class Books:
@@ -73,7 +75,7 @@ class Books:
         if bound is not None:
             # Any clock will do here: the store picks the window by its own time (SEMANTICS §1).
             self._amounts = self._plan.amounts
-            self.reservation = bound.binding.reservation(services.clock.now(), self._amounts, address)
+            self.reservation = bound.reservation(services.clock.now(), self._amounts, address)
         reservation, immediate = self.reservation, services.immediate
         if not reservation.packed:
             record.at_us = services.counters.now()
@@ -88,7 +90,7 @@ class Books:
                 return None
             try:
                 decision = immediate.reserve_now(record.id, reservation)
-                if bound is not None and bound.binding.reported and decision.admitted:
+                if bound is not None and bound.reported and decision.admitted:
                     decision = judged(decision)
                     if not decision.admitted:
                         immediate.release_now(record.id, decision.at_us, reservation)
@@ -104,7 +106,7 @@ class Books:
         services, began = self._services, monotonic_ns()
         try:
             decision = await services.counters.reserve(self.record.id, self.reservation)
-            if self._bound is not None and self._bound.binding.reported and decision.admitted:
+            if self._bound is not None and self._bound.reported and decision.admitted:
                 decision = judged(decision)
                 if not decision.admitted:
                     await services.counters.release(self.record.id, decision.at_us, self.reservation)
@@ -169,7 +171,7 @@ class Books:
             if services.immediate is None:
                 return self._finish_waiting(units, counted, sequence)
             # A call that cost what it reserved leaves nothing to settle.
-            if not (counted and units is self._amounts and bound is not None and bound.binding.keeps):
+            if not (counted and units is self._amounts and bound is not None and bound.keeps):
                 self._settle_now(services.immediate, units, counted)
         elif record.flags & _STORE_OPEN:
             return self._finish_waiting(units, counted, sequence)
@@ -239,7 +241,7 @@ class Books:
             return
         try:
             if counted and self._bound is not None:
-                actual = self._bound.binding.actual(self.reservation, units)
+                actual = self._bound.actual(self.reservation, units)
                 await services.counters.settle(record.id, record.at_us, self.reservation, actual)
             else:
                 await services.counters.release(record.id, record.at_us, self.reservation)
@@ -251,7 +253,7 @@ class Books:
         if self._bound is None:
             return
         services, record = self._services, self.record
-        actual = self._bound.binding.actual(self.reservation, units if counted else {})
+        actual = self._bound.actual(self.reservation, units if counted else {})
         try:
             if self._local is not None:
                 self._local.settle(record.id, actual)
@@ -264,7 +266,7 @@ class Books:
         record = self.record
         try:
             if counted and self._bound is not None:
-                actual = self._bound.binding.actual(self.reservation, units)
+                actual = self._bound.actual(self.reservation, units)
                 store.settle_now(record.id, record.at_us, self.reservation, actual)
             else:
                 store.release_now(record.id, record.at_us, self.reservation)

@@ -2,7 +2,7 @@
 
 import time
 from binascii import hexlify
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.http.body import Framing
 from gateway.http.chunked import chunk
@@ -23,6 +23,9 @@ from gateway.tenants.model import Principal
 
 if TYPE_CHECKING:
     from gateway.proxy.connection import ClientConnection
+
+_monotonic: Final = time.monotonic
+_hexlify: Final = hexlify
 
 
 class Call:
@@ -73,7 +76,7 @@ class Call:
         self.gone = False
         self.tunnel_in = 0
         self.client_eof = False
-        self.started = time.monotonic()
+        self.started = _monotonic()
         self.ttfb = 0.0
         self.attempts = 0
         self._drained = 0
@@ -92,12 +95,12 @@ class Call:
         self.record: CallRecord
         self.books: Books | None = None
         self.call_id = server.ids.new(server.clock.now())
-        given = request.fields.known.get(b"x-request-id")
-        if given is not None and len(given) == 1 and server.request_id_ok(given[0]):
+        given = request.fields.all(b"x-request-id")
+        if len(given) == 1 and server.request_id_ok(given[0]):
             self.request_id = given[0]
             self.given_request_id = given[0].decode()
         else:
-            self.request_id = hexlify(self.call_id)
+            self.request_id = _hexlify(self.call_id)
             self.given_request_id = ""
 
     @property

@@ -1,11 +1,12 @@
 """Call ids (UUIDv7) at a third of the price: randomness is fetched from the kernel for 400 ids at once."""
 
 import os
+from typing import Final
 
-_BATCH = 4000
-_TAIL = 10  # bytes of an id behind its 48 bits of milliseconds
-_VERSION = bytes(byte & 0x0F | 0x70 for byte in range(256))
-_VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
+_BATCH: Final = 4000
+_TAIL: Final = 10  # bytes of an id behind its 48 bits of milliseconds
+_VERSION: Final = bytes(byte & 0x0F | 0x70 for byte in range(256))
+_VARIANT: Final = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 
 class CallIds:

@@ -144,7 +144,7 @@ async def _used_up(call: "Call", principal: Principal) -> bool:
     """Whether a hard limit of this moment's plan has no room for one more unit."""
     server = call.server
     services = server.services
-    counters = server.plan.bound(principal, call.plan).binding.counters(services.counters.now(), call.address)
+    counters = server.plan.bound(principal, call.plan).counters(services.counters.now(), call.address)
     metered = [
         counter
         for counter in counters

@@ -6,7 +6,7 @@ overtake each other and a slow one costs no memory.
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.http.body import Framing
 from gateway.http.errors import MessageError
@@ -21,8 +21,8 @@ from gateway.proxy.strand import Signal, Strand
 if TYPE_CHECKING:
     from gateway.proxy.server import ProxyServer
 
-NEVER = float("inf")
-_EMPTY_LINES = re.compile(rb"(?:\r\n)+").match
+NEVER: Final = float("inf")
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+").match
 
 
 class ClientConnection(asyncio.Protocol):

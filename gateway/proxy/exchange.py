@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Collection
+from typing import Final
 
 from gateway.hooks.events import Admit, Authenticate, Refusal
 from gateway.http.body import Framing
@@ -21,6 +22,7 @@ from gateway.proxy.failures import (
     CLIENT_LEFT,
     INTERNAL,
     NO_TARGET,
+    TARGETS_BUSY,
     TARGETS_FAULT,
     UPSTREAM_FAILED,
     UPSTREAM_MALFORMED,
@@ -35,8 +37,9 @@ from gateway.proxy.tunnel import run_tunnel
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.tenants.model import Principal
 
-NOT_FOUND = Refusal(404, "no_route", "No route matches this request.")
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
+NOT_FOUND: Final = Refusal(404, "no_route", "No route matches this request.")
+_monotonic: Final = time.monotonic
+IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
 
 
 class Exchange(Call):
@@ -155,7 +158,7 @@ class Exchange(Call):
         request = self.request
         idempotent = request.method in IDEMPOTENT
         member = self._choose()
-        upstream = member.pool.take(idempotent=idempotent)
+        upstream = member.pool.take(self.server.loop.time(), idempotent=idempotent)
         kept = upstream is not None
         while True:
             if upstream is None:
@@ -167,7 +170,7 @@ class Exchange(Call):
                 await upstream.changed()
             response = upstream.response
             if upstream.failure is None and response is not None:
-                self.ttfb = time.monotonic() - self.started
+                self.ttfb = _monotonic() - self.started
                 if response.status == 101 and not (request.fields.upgrade and request.minor_version):
                     raise CallFailed(UPSTREAM_MALFORMED)
                 if member.watched:
@@ -194,9 +197,11 @@ class Exchange(Call):
         plan, tried = self.plan, [member]
         while True:
             try:
-                return await member.pool.connect(plan.connect_timeout), member
+                return await member.pool.connect(plan.connect_timeout, plan.max_connections), member
             except CallFailed as error:
-                plan.balancer.failed(member, self.term)
+                busy = error.failure is TARGETS_BUSY
+                if not busy:
+                    plan.balancer.failed(member, self.term)
                 plan.balancer.released(member, self.term)
                 self.member = None
                 try:
@@ -204,7 +209,7 @@ class Exchange(Call):
                 except CallFailed:
                     raise error from None
                 self.server.metrics.upstream_failed(error.failure.code)
-                self.attempts += 1
+                self.attempts += not busy
                 tried.append(member)
 
     def _may_repeat(self, failure: Failure) -> bool:

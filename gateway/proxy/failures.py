@@ -19,6 +19,7 @@ CONNECT_FAILED = Failure(502, "upstream_unreachable", "The upstream could not be
 UPSTREAM_FAILED = Failure(502, "upstream_failed", "The upstream broke off before it answered.", "upstream_failed")
 UPSTREAM_MALFORMED = Failure(502, "upstream_malformed", "The upstream's answer was malformed.", "upstream_failed")
 UPSTREAM_TIMEOUT = Failure(504, "upstream_timeout", "The upstream did not answer in time.", "timeout")
+TARGETS_BUSY = Failure(503, "upstream_busy", "All connections to the upstream are in use.", "no_target")
 NO_TARGET = Failure(503, "no_healthy_target", "No target of the upstream is healthy.", "no_target")
 TRUNCATED = Failure(502, "upstream_failed", "The upstream broke off in mid-answer.", "truncated")
 CLIENT_LEFT = Failure(499, "client_left", "The client went away.", "client_left")

@@ -1,5 +1,7 @@
 """The head that goes to the upstream: the client's own lines, then what the gateway says about the caller."""
 
+from typing import Final
+
 from gateway.hooks.events import HeaderChanges, RequestHook
 from gateway.http.fields import LOWER, parse_fields
 from gateway.http.forwarding import request_section, without_query_key
@@ -9,7 +11,7 @@ from gateway.proxy.plan import Bound, RoutePlan
 from gateway.proxy.pool import Pool
 from gateway.proxy.stages import credential
 
-_ACCEPT_ENCODING = b"accept-encoding"
+_ACCEPT_ENCODING: Final = b"accept-encoding"
 
 
 def request_head(
@@ -31,7 +33,7 @@ def request_head(
     return b"%b %b HTTP/1.1\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
         request.method,
         _target(request, plan, prefix)
-        if plan.rewrite is not None or plan.query_key or b"gk_" in request.target
+        if plan.rewrite is not None or plan.query_key or request.target.find(b"gk_") >= 0
         else request.target,
         section,
         b"Transfer-Encoding: chunked\r\n" if fields.chunked else b"",
@@ -124,8 +126,8 @@ def _hooked(section: bytes, request: Request, plan: RoutePlan, bound: Bound | No
     return section
 
 
-_BREAKING = (b"\r", b"\n", b"\0")
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"host"))
+_BREAKING: Final = (b"\r", b"\n", b"\0")
+_FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"host"))
 
 
 def changed(section: bytes, changes: HeaderChanges) -> bytes:

@@ -1,5 +1,7 @@
 """A snapshot compiled into what a call needs: matcher, and per route its stages, amounts, names and statuses."""
 
+from typing import Final
+
 from gateway.config.snapshot import Snapshot
 from gateway.hooks.registry import Phase, Registry
 from gateway.http.forwarding import CANONICAL
@@ -10,12 +12,13 @@ from gateway.proxy.header_rules import put_in, rewrite_of, taken_out
 from gateway.proxy.metrics import Metrics, RouteMetrics
 from gateway.proxy.settings import Settings
 from gateway.proxy.targets import Targets
-from gateway.quotas.binding import Binding, bind
+from gateway.quotas.binding import Binding, applying
+from gateway.quotas.limit import Limit
 from gateway.routing.matcher import Match, Matcher
 from gateway.routing.route import Route
 from gateway.tenants.model import Principal
 
-_BINDINGS = 1 << 17
+_BINDINGS: Final = 1 << 17
 
 
 def billable_statuses(patterns: tuple[str, ...]) -> frozenset[int]:
@@ -50,6 +53,7 @@ class RoutePlan:
         "host_line",
         "learns",
         "max_body",
+        "max_connections",
         "means",
         "measure",
         "measures",
@@ -78,6 +82,7 @@ class RoutePlan:
         self.upstream_name = route.upstream.name
         self.balancer = targets.balancer(route.upstream)
         self.connect_timeout = (route.connect_timeout_us or route.upstream.connect_timeout_us) / 1e6
+        self.max_connections = route.upstream.max_connections
         self.read_timeout = (route.read_timeout_us or route.upstream.read_timeout_us) / 1e6
         self.tunnel_idle = route.tunnel_idle_us / 1e6
         self.rewrite = rewrite_of(route)
@@ -130,18 +135,18 @@ class RoutePlan:
         self.amounts = self._amounts()
 
 
-class Bound:
-    """What is the same for all calls of one key on one route: limits, and the lines that name the caller."""
+class Bound(Binding):
+    """What is the same for all calls of one key on one route: its limits, and the lines that name the caller."""
 
-    __slots__ = ("binding", "identity", "key", "plan", "principal", "route", "tenant")
+    __slots__ = ("identity", "key", "plan", "principal", "route", "tenant")
 
-    def __init__(self, principal: Principal, route: RoutePlan, plan: str, binding: Binding) -> None:
+    def __init__(self, principal: Principal, route: RoutePlan, plan: str, limits: list[Limit], secret: bytes) -> None:
+        tenant, key = principal.tenant, principal.key
+        super().__init__(limits, tenant, key.id, route.name, secret)
         self.principal = principal
         self.route = route
         self.plan = plan
-        self.binding = binding
-        tenant = principal.tenant
-        self.tenant, self.key = tenant.id, principal.key.id
+        self.tenant, self.key = tenant.id, key.id
         self.identity = b"X-Tenant-Id: %b\r\nX-Plan: %b\r\n" % (tenant.id.encode(), tenant.plan.encode())
 
 
@@ -206,11 +211,9 @@ class Plan:
 
     def _bind(self, principal: Principal, route: RoutePlan) -> Bound:
         tenant = principal.tenant
-        limits = self.snapshot.plans.get(tenant.plan)
-        binding = bind(
-            limits.limits if limits else (), tenant.limits, tenant, principal.key.id, route.name, self._secret
-        )
-        return Bound(principal, route, self._versions.get(tenant.plan, tenant.plan), binding)
+        plan = self.snapshot.plans.get(tenant.plan)
+        limits = applying(plan.limits, tenant.limits, route.name) if plan else []
+        return Bound(principal, route, self._versions.get(tenant.plan, tenant.plan), limits, self._secret)
 
 
 __all__ = ["Bound", "Match", "Plan", "RoutePlan", "billable_statuses"]

@@ -1,10 +1,9 @@
 """Connections to one target: kept ones first, the youngest before the others, none that sat idle too long."""
 
 import asyncio
-import ssl
 from collections import deque
 
-from gateway.proxy.failures import CONNECT_FAILED, CallFailed
+from gateway.proxy.failures import CONNECT_FAILED, TARGETS_BUSY, CallFailed
 from gateway.proxy.settings import Settings
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.proxy.upstream_tls import client_context
@@ -27,13 +26,13 @@ class Pool:
         self.open = 0
         self._closed = False
 
-    def take(self, *, idempotent: bool) -> UpstreamConnection | None:
-        """A kept connection, or None. What is not idempotent gets only one that was used a moment ago."""
-        if not self._idle:
-            return None
-        loop = asyncio.get_running_loop()
+    def take(self, now: float, *, idempotent: bool) -> UpstreamConnection | None:
+        """A kept connection, or None. What is not idempotent gets only one that was used a moment ago.
+
+        ``now`` is the loop's time.
+        """
         limit = self._settings.idle_reuse if idempotent else self._settings.idle_reuse_unsafe
-        oldest = loop.time() - limit
+        oldest = now - limit
         while self._idle:
             connection = self._idle.pop()
             if connection.idle_since < oldest:
@@ -46,9 +45,17 @@ class Pool:
                 return connection
         return None
 
-    async def connect(self, timeout: float) -> UpstreamConnection:
-        """A new connection within ``timeout`` seconds; raises ``CallFailed``."""
+    async def connect(self, timeout: float, most: int | None = None) -> UpstreamConnection:
+        """A new connection within ``timeout`` seconds; raises ``CallFailed``.
+
+        With ``most`` open one that sits idle makes room, and without any the call fails as ``TARGETS_BUSY``.
+        """
+        if most is not None and self.open >= most:
+            if not self._idle:
+                raise CallFailed(TARGETS_BUSY)
+            self._idle.popleft().destroy()
         loop = asyncio.get_running_loop()
+        self.open += 1
         try:
             async with asyncio.timeout(timeout):
                 _, connection = await loop.create_connection(
@@ -58,15 +65,17 @@ class Pool:
                     ssl=self.tls,
                     server_hostname=self.server_name,
                 )
-        except (OSError, TimeoutError, ssl.SSLError) as error:
-            raise CallFailed(CONNECT_FAILED) from error
-        self.open += 1
+        except BaseException as error:
+            self.open -= 1
+            if isinstance(error, (OSError, TimeoutError)):
+                raise CallFailed(CONNECT_FAILED) from error
+            raise
         connection.keep_until = loop.time() + self._settings.max_age
         return connection
 
     def keep(self, connection: UpstreamConnection) -> None:
         """The call is over and the connection can serve another."""
-        now = asyncio.get_running_loop().time()
+        now = connection.loop.time()
         if self._closed or now > connection.keep_until:
             connection.destroy()
             return

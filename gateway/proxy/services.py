@@ -1,9 +1,9 @@
 """What the data plane is given: ports only, composed by the runtime."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from gateway.clock import SECOND_US, Clock
 from gateway.config.snapshot import Snapshot
@@ -16,7 +16,7 @@ from gateway.proxy.metrics import Metrics
 from gateway.proxy.outage import LocalStore, Outage, Shares
 from gateway.proxy.settings import Settings
 from gateway.proxy.unwritten import Unwritten
-from gateway.quotas.counter import CounterStore, Decision, Reservation
+from gateway.quotas.counter import CounterStore, ImmediateStore
 from gateway.tenants.model import Principal
 
 
@@ -47,18 +47,7 @@ class Inflight(Protocol):
     def close(self, slot: int) -> None: ...
 
 
-@runtime_checkable
-class ImmediateStore(Protocol):
-    """What a counter store on this host also has: the same steps as plain calls, without a coroutine for each."""
-
-    def reserve_now(self, call_id: bytes, reservation: Reservation) -> Decision: ...
-
-    def settle_now(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None: ...
-
-    def release_now(self, call_id: bytes, at_us: int, reservation: Reservation) -> None: ...
-
-
-@dataclass(slots=True)
+@dataclass
 class Services:
     """The ports. ``secret`` keys the hash of addresses; all workers of a host have the same. ``worker`` names this one.
 
@@ -84,11 +73,12 @@ class Services:
     outage: Outage = field(init=False)
     immediate: ImmediateStore | None = field(init=False)
     unwritten: Unwritten = field(init=False)
-    _warned_us: int = field(init=False, default=0)
+    _warned_us: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.immediate = self.counters if isinstance(self.counters, ImmediateStore) else None
         self.unwritten = Unwritten(self.logger)
+        self._warned_us = 0
         self.guessing = Guessing(self._host_store, self.secret, self.clock.now)
         self.outage = Outage(self.open_local, self.shares, self.worker)
 

@@ -1,6 +1,7 @@
 """The gateway's own stages, registered through the same registry as a plugin's: keys, limits, meters."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from gateway.clock import Clock
 from gateway.hooks.events import Authenticate, Measure, Refusal
@@ -12,23 +13,27 @@ from gateway.proxy.callers import AddressRules, ScopeRules, has_rules, has_scope
 from gateway.proxy.services import Directory
 from gateway.routing.route import Route
 from gateway.tenants.credentials import classify
+from gateway.tenants.credentials import digest as digest_of
 from gateway.tenants.model import Principal
 
-_CHALLENGE = ((b"WWW-Authenticate", b'Bearer realm="gateway"'),)
-MISSING_KEY = Refusal(401, "missing_key", "Send an API key in X-API-Key or Authorization: Bearer.", _CHALLENGE)
-UNKNOWN_KEY = Refusal(401, "unknown_key", "The API key is not known.", _CHALLENGE)
-EXPIRED_KEY = Refusal(401, "expired_key", "The API key has expired.", _CHALLENGE)
-REVOKED_KEY = Refusal(401, "revoked_key", "The API key was revoked.", _CHALLENGE)
-SUSPENDED = Refusal(403, "tenant_suspended", "The account of this key is suspended.")
-CLOSED = Refusal(403, "tenant_closed", "The account of this key is closed.")
+_CHALLENGE: Final = ((b"WWW-Authenticate", b'Bearer realm="gateway"'),)
+MISSING_KEY: Final = Refusal(401, "missing_key", "Send an API key in X-API-Key or Authorization: Bearer.", _CHALLENGE)
+UNKNOWN_KEY: Final = Refusal(401, "unknown_key", "The API key is not known.", _CHALLENGE)
+EXPIRED_KEY: Final = Refusal(401, "expired_key", "The API key has expired.", _CHALLENGE)
+REVOKED_KEY: Final = Refusal(401, "revoked_key", "The API key was revoked.", _CHALLENGE)
+SUSPENDED: Final = Refusal(403, "tenant_suspended", "The account of this key is suspended.")
+CLOSED: Final = Refusal(403, "tenant_closed", "The account of this key is closed.")
 
 
 def credential(request: Request, query_key: str = "") -> tuple[bytes, bytes] | None:
     """The credential and the lower-case name of what carried it; X-API-Key goes before Bearer (CONTRACT)."""
-    keys = request.fields.all(b"x-api-key")
+    fields = request.fields
+    if fields.credential is not None and (place := fields.places[0]) is not None:
+        return fields.credential, place.name
+    keys = fields.all(b"x-api-key")
     if keys:
         return keys[0], b"x-api-key"
-    for value in request.fields.all(b"authorization"):
+    for value in fields.all(b"authorization"):
         if value[:7].lower() == b"bearer ":
             return value[7:].strip(b" \t"), b"authorization"
     in_query = query_value(request.target, query_key.encode()) if query_key else None
@@ -49,14 +54,14 @@ class KeyAuthentication:
             found = credential(event.request, event.route.query_key)
             if found is None:
                 return MISSING_KEY
-            classified = classify(found[0])
-            if not isinstance(classified, bytes):
+            digest = digest_of(found[0])
+            principal = self._directory.find(digest)
+            # Who was served before has a well-formed key.
+            if principal is None or (principal.bound is None and not isinstance(classify(found[0]), bytes)):
                 return UNKNOWN_KEY
-            digest = classified
             if found[1]:  # from a field: the same for every request with the same section
                 fields.digest = digest
-        principal = self._directory.find(digest)
-        if principal is None:
+        elif (principal := self._directory.find(digest)) is None:
             return UNKNOWN_KEY
         if principal.unrestricted:
             return principal

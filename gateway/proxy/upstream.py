@@ -5,7 +5,7 @@ Bytes after a message's end, or while idle, destroy the connection: they would a
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway.http.body import Framing
 from gateway.http.chunked import ChunkedDecoder
@@ -24,7 +24,12 @@ from gateway.proxy.strand import Signal
 if TYPE_CHECKING:
     from gateway.proxy.pool import Pool
 
-_IDLE, _HEAD, _BODY, _DONE, _TUNNEL, _DEAD = range(6)
+_IDLE: Final = 0
+_HEAD: Final = 1
+_BODY: Final = 2
+_DONE: Final = 3
+_TUNNEL: Final = 4
+_DEAD: Final = 5
 
 
 class Sink(Protocol):
@@ -47,15 +52,15 @@ class UpstreamConnection(asyncio.Protocol):
     """States: idle → head → body → done → idle; tunnel after 101; dead at last."""
 
     __slots__ = (
-        "_buffer", "_changed", "_choked", "_decoder", "_fields", "_loop", "_max_head", "_method", "_remaining", "_sink",
+        "_buffer", "_changed", "_choked", "_decoder", "_fields", "_max_head", "_method", "_remaining", "_sink",
         "_state", "_taken", "_told_end",
-        "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "paused",
+        "answered", "complete", "excess", "failure", "final", "idle_since", "keep_until", "loop", "paused",
         "pending", "pending_size", "pool", "relaying", "response", "trailers", "transport", "used",
     )  # fmt: skip
 
     def __init__(self, pool: "Pool", loop: asyncio.AbstractEventLoop, max_head: int) -> None:
         self.pool = pool
-        self._loop = loop
+        self.loop = loop
         self._max_head = max_head
         self._state = _IDLE
         self._fields: ResponseFields | None = None
@@ -101,7 +106,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def begin(self, sink: Sink, method: bytes) -> None:
         """A request follows; ``method`` decides whether its answer has a body."""
-        self._clear()
         self._sink = sink
         self._method = method
         self._state = _HEAD

@@ -1,15 +1,16 @@
 """What a caller is told about its limits: rate-limit fields on every answer, and the facts of a 429."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.http.ratelimit import MAX_INTEGER, Style, ietf_fields, policy_item, string, whole_seconds, x_fields
 from gateway.quotas.counter import Decision, LimitState
 from gateway.quotas.limit import Algorithm, Limit
 
-_UNITS = {"calls": "", "request_bytes": "content-bytes", "response_bytes": "content-bytes"}
-_CACHED = 10_000
+_UNITS: Final = {"calls": "", "request_bytes": "content-bytes", "response_bytes": "content-bytes"}
+_CACHED: Final = 10_000
 
-_texts: dict[tuple[int, int], tuple[Limit, str, str]] = {}
+_texts: Final[dict[tuple[int, int], tuple[Limit, str, str]]] = {}
 """By (identity of the limit, window): the limit itself (its identity stays taken), its policy, the head of its item."""
 
 
@@ -67,7 +68,7 @@ class _Shape:
         self.template = f"{text}\r\nRateLimit: {', '.join(items)}\r\n".encode("ascii")
 
 
-_shapes: dict[tuple[int, int], _Shape] = {}
+_shapes: Final[dict[tuple[int, int], _Shape]] = {}
 """By (identity of the first limit, how many): what was last asked for. A shape keeps its limits' identities taken."""
 
 
@@ -77,7 +78,9 @@ def limit_lines(states: Sequence[LimitState], at_us: int, style: str) -> bytes:
         shape = _shapes.get((id(states[0].limit), len(states)))
         if shape is not None:
             figures: list[int] = []
-            for state, (limit, window_us) in zip(states, shape.rows, strict=True):
+            rows = shape.rows
+            for place, state in enumerate(states):
+                limit, window_us = rows[place]
                 if state.limit is not limit or state.window_us != window_us:
                     break
                 remaining = state.remaining

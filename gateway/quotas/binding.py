@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from gateway.quotas.counter import Bounds, Counter, CounterRequest, Reservation, ScopeIds
 from gateway.quotas.limit import Algorithm, Limit, Scope
@@ -11,12 +12,12 @@ from gateway.quotas.packing import pack
 from gateway.quotas.reported import room_above
 from gateway.quotas.windows import Customer, bounds_at, identity, length_us
 
-MAX_LIMITS = 100
+MAX_LIMITS: Final = 100
 """Limits that one call can have; a store undoes that many changes after a crash."""
 
-_ADDRESSES = 256  # reservations remembered per binding that limits by address
-_FOREVER = 1 << 62
-_NOTHING = Reservation((), b"")
+_ADDRESSES: Final = 256  # reservations remembered per binding that limits by address
+_FOREVER: Final = 1 << 62
+_NOTHING: Final = Reservation((), b"")
 
 
 def address_scope(address: str, secret: bytes) -> str:
@@ -62,17 +63,18 @@ class Binding:
         self._tenant = tenant
         self._scope = ScopeIds(tenant.id, key_id, route)
         self._secret = secret
+        self._fixed = {limit.name: None if "address" in limit.by else self._counter(limit, "") for limit in limits}
+        self._recent: dict[str, Reservation] = {}
+        # What every call looks at, last and together (compiled, attributes lie in the order they are first set).
         self._by_address = any("address" in limit.by for limit in limits)
         self.keeps = all(limit.algorithm is not Algorithm.CONCURRENT for limit in limits)
         """Whether a call that cost what it reserved leaves nothing to settle."""
-        self._fixed = {limit.name: None if "address" in limit.by else self._counter(limit, "") for limit in limits}
         self.reported = any(limit.reported for limit in limits)
         """Whether events decide too: then ``reported.judged`` has the last word."""
-        self._amounts: Mapping[str, int] = {}
-        self._reservation = _NOTHING
         self._from_us = 0
         self._until_us = 0 if limits else _FOREVER
-        self._recent: dict[str, Reservation] = {}
+        self._amounts: Mapping[str, int] = {}
+        self._reservation = _NOTHING
 
     def reservation(self, now_us: int, amounts: Mapping[str, int], address: str = "") -> Reservation:
         """What a call asks for that is worth ``amounts`` units per meter.
@@ -134,7 +136,10 @@ class Binding:
 
     def _at(self, limit: Limit, address: str, bounds: Bounds | None) -> Counter:
         counter = self._fixed[limit.name] or self._counter(limit, address_scope(address, self._secret))
-        return counter if bounds is None else replace(counter, bounds=bounds)
+        if bounds is None:
+            return counter
+        key, maximum, seeded_from = counter.key, counter.max, counter.scope
+        return Counter(key, counter.algorithm, maximum, 0, counter.burst, bounds, counter.volatile, limit, seeded_from)
 
     def _counter(self, limit: Limit, address: str) -> Counter:
         own = self._scope
@@ -163,8 +168,13 @@ def bind(
 
     ``secret`` keys the hash of addresses; all workers of a host pass the same.
     """
+    return Binding(applying(limits, overrides, route), tenant, key_id, route, secret)
+
+
+def applying(limits: Sequence[Limit], overrides: Mapping[str, Mapping[str, int]], route: str) -> list[Limit]:
+    """The limits of a plan that apply to a route, with a tenant's own maxima in place."""
     chosen = [limit for limit in limits if not limit.routes or route in limit.routes]
-    return Binding([_overridden(limit, overrides.get(limit.name)) for limit in chosen], tenant, key_id, route, secret)
+    return [_overridden(limit, overrides.get(limit.name)) for limit in chosen]
 
 
 def _overridden(limit: Limit, override: Mapping[str, int] | None) -> Limit:

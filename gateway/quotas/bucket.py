@@ -8,13 +8,15 @@ What a call gives back is at most what the bucket still holds of it, its units l
 more would let in calls beyond the rate, because a bucket that ran empty in between forgot the call.
 """
 
+from typing import Final
+
 from gateway.quotas.counter import Counter
 
 Words = tuple[int, int, int, int]
 """``(low, high, last_us, empty_us)``: the level as ``high·2⁶² + low`` at ``last_us``, and when it will be empty."""
 
-_BITS = 62
-_MASK = (1 << _BITS) - 1
+_BITS: Final = 62
+_MASK: Final = (1 << _BITS) - 1
 
 
 def _level(words: Words, counter: Counter, at_us: int) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -146,3 +146,14 @@ class CounterStore(Protocol):
     def now(self) -> int:
         """The store's time in microseconds (SEMANTICS §1), for calls that reserve nothing."""
         ...
+
+
+@runtime_checkable
+class ImmediateStore(Protocol):
+    """What a counter store on this host also has: the same steps as plain calls, without a coroutine for each."""
+
+    def reserve_now(self, call_id: bytes, reservation: Reservation) -> Decision: ...
+
+    def settle_now(self, call_id: bytes, at_us: int, reservation: Reservation, actual: Sequence[int]) -> None: ...
+
+    def release_now(self, call_id: bytes, at_us: int, reservation: Reservation) -> None: ...

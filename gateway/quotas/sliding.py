@@ -10,11 +10,12 @@ The words hold the newest sub-bucket and the sum; the 61 older ones are cells of
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.quotas.counter import Counter
 
-SUB_BUCKETS = 60
-CELLS = SUB_BUCKETS + 1
+SUB_BUCKETS: Final = 60
+CELLS: Final = SUB_BUCKETS + 1
 
 Words = tuple[int, int, int, int]
 """``(newest, total, current, stamp)``: newest sub-bucket, units in all 61 and in the newest; the store's own word."""

@@ -6,13 +6,14 @@ has a second reading, and the caller accepts it only if both readings lead to th
 """
 
 import re
+from typing import Final
 
-UNUSUAL = re.compile(rb"[%;]|//|/\.|[^\x21-\x7e]").search
+UNUSUAL: Final = re.compile(rb"[%;]|//|/\.|[^\x21-\x7e]").search
 """Finds something in every path that is not its own normal form, or has a second reading."""
-_UNCLEAN = re.compile(rb"%|//|/\.|[^\x21-\x7e]").search
-_DISPUTED = re.compile(rb"%2[Ff]|%5[Cc]|;").search
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})|[^\x21-\x7e]")
-_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+_UNCLEAN: Final = re.compile(rb"%|//|/\.|[^\x21-\x7e]").search
+_DISPUTED: Final = re.compile(rb"%2[Ff]|%5[Cc]|;").search
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})|[^\x21-\x7e]")
+_UNRESERVED: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 
 def normalise(path: bytes) -> bytes:

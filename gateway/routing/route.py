@@ -82,6 +82,8 @@ class Upstream:
     health: HealthCheck | None = None
     balance: Literal["round_robin", "least_connections"] = "round_robin"
     ejection: Ejection = Ejection()
+    max_connections: int | None = None
+    """Of each worker to each target, kept ones too."""
 
 
 @dataclass(frozen=True, slots=True)

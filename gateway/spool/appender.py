@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from os import pwrite
 from pathlib import Path
 from threading import Lock
+from typing import Final
 from zlib import crc32
 
 from gateway.spool.files import PRIVATE, preallocate, sync_directory, write_whole
@@ -23,8 +24,12 @@ from gateway.spool.segment import (
     segment_name,
 )
 
-SPARE_NAME = "next.tmp"
-_NEW = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+SPARE_NAME: Final = "next.tmp"
+_pack_sequence: Final = SEQUENCE.pack
+_pack_head: Final = LENGTH_CRC.pack
+_crc32: Final = crc32
+_pwrite: Final = pwrite
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Tail:
     sequence: int
 
 
-EMPTY = Tail(0, 0, 0)
+EMPTY: Final = Tail(0, 0, 0)
 
 
 def _nothing() -> None:
@@ -93,14 +98,14 @@ class Appender:
         if self._offset + FRAME_HEAD + length > self._limit:
             self._roll()
         sequence = self.sequence + 1
-        body = SEQUENCE.pack(sequence) + payload
-        frame = LENGTH_CRC.pack(length, crc32(body, self._seed ^ length)) + body
+        body = _pack_sequence(sequence) + payload
+        frame = _pack_head(length, _crc32(body, self._seed ^ length)) + body
         offset = self._offset
         end = offset + FRAME_HEAD + length
         if self._torn > end:
             frame += bytes(self._torn - end)
         try:
-            if pwrite(self._fd, frame, offset) != len(frame):
+            if _pwrite(self._fd, frame, offset) != len(frame):
                 raise OSError(errno.ENOSPC, "the disk took a part of a record")
         except OSError:
             self._torn = max(self._torn, end)

@@ -4,6 +4,7 @@ import mmap
 import os
 from pathlib import Path
 from struct import Struct
+from typing import Final
 from zlib import crc32
 
 from gateway.errors import StoreUnavailable
@@ -32,8 +33,15 @@ from gateway.spool.table_format import (
     oldest_since,
 )
 
-_TIME = Struct("=q")
-_OPEN, _RESERVED, _SENT, _SETTLED = int(State.OPEN), int(State.RESERVED), int(State.SENT), int(State.SETTLED)
+_pack_slot: Final = SLOT.pack
+_pack_area: Final = AREA_HEAD.pack
+_pack_time: Final = Struct("=q").pack_into
+_OPEN: Final = int(State.OPEN)
+_RESERVED: Final = int(State.RESERVED)
+_SENT: Final = int(State.SENT)
+_SETTLED: Final = int(State.SETTLED)
+_encode: Final = encode
+_crc32: Final = crc32
 
 
 class InflightTable:
@@ -84,7 +92,7 @@ class InflightTable:
 
         Raises ``StoreUnavailable`` when every slot is taken, or the call does not fit in one.
         """
-        payload = encode(record)
+        payload = _encode(record)
         held = len(reservation)
         if held > self._reservation_limit or len(payload) > self._sure_limit:
             payload = self._fit(record, held)
@@ -97,8 +105,8 @@ class InflightTable:
         at = self._first + slot * self._slot_size
         # The time in the call id, without a call: uuid7_time_us.
         since_us = int.from_bytes(call_id[:6], "big") * 1000
-        head = SLOT.pack(call_id, since_us, 0, self.tally[0], held, 0, 0)
-        content = head + reservation + AREA_HEAD.pack(len(payload), crc32(payload)) + payload
+        head = _pack_slot(call_id, since_us, 0, self.tally[0], held, 0, 0)
+        content = head + reservation + _pack_area(len(payload), _crc32(payload)) + payload
         table[at : at + len(content)] = content
         table[STATES_AT + slot] = _OPEN
         return slot
@@ -118,7 +126,7 @@ class InflightTable:
         ``taken`` False: the store did not answer and policy let the call pass, so there is nothing to give back.
         """
         at = self._first + slot * self._slot_size
-        _TIME.pack_into(self._map, at + AT_OFFSET, at_us)
+        _pack_time(self._map, at + AT_OFFSET, at_us)
         if not taken:
             self._map[at + RETURNED_OFFSET] = 1
         self._map[STATES_AT + slot] = _RESERVED
@@ -132,16 +140,16 @@ class InflightTable:
         table = self._map
         at = self._first + slot * self._slot_size
         held = SLOT.unpack_from(table, at)[4]
-        payload = encode(record)
+        payload = _encode(record)
         if len(payload) > self._sure_limit:
             payload = self._fit(record, held)
         other = 1 - table[at + AREA_OFFSET] % CHECKPOINTED
         area = at + SLOT_HEAD + held + other * self._header.area_size(held)
-        AREA_HEAD.pack_into(table, area, len(payload), crc32(payload))
+        AREA_HEAD.pack_into(table, area, len(payload), _crc32(payload))
         area += AREA_HEAD.size
         table[area : area + len(payload)] = payload
         table[at + AREA_OFFSET] = other + CHECKPOINTED
-        _TIME.pack_into(table, at + SINCE_OFFSET, record.part_at_us or record.at_us)
+        _pack_time(table, at + SINCE_OFFSET, record.part_at_us or record.at_us)
 
     def settled(self, slot: int) -> None:
         """Record appended and counters settled: a recovery leaves both alone."""

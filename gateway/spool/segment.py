@@ -9,23 +9,24 @@ header is damaged is still read.
 
 from dataclasses import dataclass
 from struct import Struct
+from typing import Final
 from zlib import crc32
 
-MAGIC = b"GWSPOOL\n"
-FORMAT = 1
-READABLE_FORMATS = frozenset({FORMAT})
-HEADER_SIZE = 64
-FRAME_HEAD = 16
-MAX_FRAME = 8192
-MAX_PAYLOAD = MAX_FRAME - FRAME_HEAD
-SEGMENT_SIZE = 64 << 20
-ALIGNMENT = 8
+MAGIC: Final = b"GWSPOOL\n"
+FORMAT: Final = 1
+READABLE_FORMATS: Final = frozenset({FORMAT})
+HEADER_SIZE: Final = 64
+FRAME_HEAD: Final = 16
+MAX_FRAME: Final = 8192
+MAX_PAYLOAD: Final = MAX_FRAME - FRAME_HEAD
+SEGMENT_SIZE: Final = 64 << 20
+ALIGNMENT: Final = 8
 
-_HEADER = Struct("<8sHxx16sQ")
-_HEADER_CRC = Struct("<I")
-_FRAME = Struct("<IIQ")
-LENGTH_CRC = Struct("<II")
-SEQUENCE = Struct("<Q")
+_HEADER: Final = Struct("<8sHxx16sQ")
+_HEADER_CRC: Final = Struct("<I")
+_FRAME: Final = Struct("<IIQ")
+LENGTH_CRC: Final = Struct("<II")
+SEQUENCE: Final = Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +120,5 @@ def find_frame(data: bytes, offset: int, seed: int, sequence: int) -> tuple[int,
     return None
 
 
-MAX_GAP = 1 << 20
+MAX_GAP: Final = 1 << 20
 """Sequences that a power loss may have taken from between two frames that are neighbours in the file."""

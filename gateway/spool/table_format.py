@@ -11,33 +11,34 @@ from dataclasses import dataclass
 from enum import IntEnum
 from mmap import mmap
 from struct import Struct
+from typing import Final
 from zlib import crc32
 
-TABLE_SUFFIX = ".table"
-DONE_SUFFIX = ".done"
-MAGIC = b"GWFLIGHT"
-FORMAT = 1
-READABLE_FORMATS = frozenset({FORMAT})
-HEADER_SIZE = 4096
-STATES_AT = HEADER_SIZE
-SLOT_SIZE = 8192
-SLOTS = 4096
-TALLY_AT = 512
-NAME_SIZE = 128
+TABLE_SUFFIX: Final = ".table"
+DONE_SUFFIX: Final = ".done"
+MAGIC: Final = b"GWFLIGHT"
+FORMAT: Final = 1
+READABLE_FORMATS: Final = frozenset({FORMAT})
+HEADER_SIZE: Final = 4096
+STATES_AT: Final = HEADER_SIZE
+SLOT_SIZE: Final = 8192
+SLOTS: Final = 4096
+TALLY_AT: Final = 512
+NAME_SIZE: Final = 128
 
-_HEADER = Struct("=8sHHIII128s")
-_CRC = Struct("=I")
-SLOT = Struct("=16sqqqIBB18x")  # call id, since_us, at_us, floor, reservation length, area, returned
-SINCE_OFFSET = 16
-AT_OFFSET = 24
-AREA_OFFSET = 44
-RETURNED_OFFSET = 45
+_HEADER: Final = Struct("=8sHHIII128s")
+_CRC: Final = Struct("=I")
+SLOT: Final = Struct("=16sqqqIBB18x")  # call id, since_us, at_us, floor, reservation length, area, returned
+SINCE_OFFSET: Final = 16
+AT_OFFSET: Final = 24
+AREA_OFFSET: Final = 44
+RETURNED_OFFSET: Final = 45
 """1 when the counters hold nothing of the call (any more)."""
-CHECKPOINTED = 2
+CHECKPOINTED: Final = 2
 """Added to the area's number when the record in it is a checkpoint's."""
-SLOT_HEAD = 64
-AREA_HEAD = Struct("=II")
-MIN_AREA = 768
+SLOT_HEAD: Final = 64
+AREA_HEAD: Final = Struct("=II")
+MIN_AREA: Final = 768
 """A record without its free texts fits in this."""
 
 
@@ -98,7 +99,7 @@ def unpack_table_header(data: bytes) -> TableHeader | None:
     return TableHeader(worker, slots, slot_size, name.rstrip(b"\0").decode(), version)
 
 
-_USED = re.compile(rb"[^\0]")
+_USED: Final = re.compile(rb"[^\0]")
 """The state of a slot that is not free."""
 
 

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from pathlib import Path
 from threading import Event, Thread
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
@@ -21,10 +21,11 @@ from gateway.spool.segment import ALIGNMENT, HEADER_SIZE, MAX_FRAME, MAX_PAYLOAD
 
 logger = logging.getLogger(__name__)
 
-UPKEEP_SECONDS = 1.0
-MIN_SEGMENT = HEADER_SIZE + 4 * MAX_FRAME
-_MOST_CALLS = 4096
-ALARM = 0.8
+UPKEEP_SECONDS: Final = 1.0
+MIN_SEGMENT: Final = HEADER_SIZE + 4 * MAX_FRAME
+_encode: Final = encode
+_MOST_CALLS: Final = 4096
+ALARM: Final = 0.8
 
 
 class Tally(Protocol):
@@ -113,7 +114,7 @@ class SpoolWriter:
 
     def append(self, entry: SpoolEntry) -> int:
         """Write one entry and return its sequence; raises ``OSError``: then nothing was appended."""
-        payload = encode(entry)
+        payload = _encode(entry)
         if len(payload) > MAX_PAYLOAD:
             payload = encode_within(entry, MAX_PAYLOAD)
         try:

@@ -12,18 +12,19 @@ import re
 import zlib
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from gateway.ids import format_id, uuid7
 
-PREFIX = "gk_live_"
-RESERVED = b"gk_test_"
+PREFIX: Final = "gk_live_"
+RESERVED: Final = b"gk_test_"
 MIN_LENGTH, MAX_LENGTH = 16, 256
-SECRET_BYTES = 20
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LIVE = PREFIX.encode()
-_SHAPE = re.compile(rb"gk_live_[0-9A-Za-z]{11}_[0-9A-Za-z]{33}", re.ASCII)
-_OTHER = re.compile(rb"[\x21-\x7e]{16,256}")
-_PAIRS = tuple((first + second).encode() for first in ALPHABET for second in ALPHABET)
+SECRET_BYTES: Final = 20
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LIVE: Final = PREFIX.encode()
+_SHAPE: Final = re.compile(rb"gk_live_[0-9A-Za-z]{11}_[0-9A-Za-z]{33}", re.ASCII)
+_OTHER: Final = re.compile(rb"[\x21-\x7e]{16,256}")
+_PAIRS: Final = tuple((first + second).encode() for first in ALPHABET for second in ALPHABET)
 
 
 class Refusal(Enum):

@@ -4,13 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.errors import MessageError
-from gateway.http.request import RequestFields
+from gateway.http.request import Request, RequestFields
+from gateway.proxy.stages import credential
 
 NAMES = ("X-API-Key", "x-api-key", "Authorization", "Host", "Accept", "X-Api-Key2", "Cookie")
 VALUES = (
     "gk_live_a",
     "Bearer abc",
     "bearer  x",
+    "bearer\tx",
+    "Bearer \tx",
     "Basic abc",
     "a b",
     "",
@@ -20,6 +23,21 @@ VALUES = (
     "gk_test_\x00",
 )
 BLANKS = ("", " ", "\t", "  ")
+SAID = (
+    "section", "host", "hostname", "length", "chunked", "connection", "expects_continue", "upgrade", "digest", "pairs",
+)  # fmt: skip
+    "section",
+    "host",
+    "hostname",
+    "length",
+    "chunked",
+    "connection",
+    "expects_continue",
+    "upgrade",
+    "digest",
+    "pairs",
+)
+MEANINGFUL = (b"x-api-key", b"authorization", b"host", b"te", b"x-request-id")
 lines = st.tuples(st.sampled_from(NAMES), st.sampled_from(BLANKS), st.sampled_from(VALUES), st.sampled_from(BLANKS))
 
 
@@ -33,8 +51,10 @@ def read(parse, section: bytes) -> object:
         fields = parse(section)
     except MessageError as error:
         return error.detail
-    hidden = {"places", "forward_key", "forward_value", "forward_hides"}
-    return {name: getattr(fields, name) for name in RequestFields.__slots__ if name not in hidden}
+    said = {name: getattr(fields, name) for name in SAID}
+    request = Request(b"GET / HTTP/1.0", fields) if not fields.chunked else None
+    found = credential(request) if request is not None else None
+    return said | {"credential": found, "all": {name: fields.all(name) for name in MEANINGFUL}}
 
 
 @given(st.lists(lines, max_size=4), st.lists(lines, max_size=4), st.integers(0, 3), st.sampled_from(VALUES))

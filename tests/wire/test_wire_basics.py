@@ -1,5 +1,7 @@
 """Transcripts of plain calls: what the client sent, what the upstream saw, what came back, what was recorded."""
 
+from gateway.tenants.model import Principal
+
 GET = b"GET /x?q=1 HTTP/1.1\r\nHost: api.test\r\nX-API-Key: customer-key-0123456789\r\nAccept: */*\r\n\r\n"
 
 
@@ -115,3 +117,18 @@ async def test_a_key_in_a_query_is_never_forwarded(gateway, upstream):
     )
     assert (await client.answer())[1] == b"ok"
     assert bytes(upstream.seen[0]).startswith(b"GET /p?a=%2F;b&&x HTTP/1.1\r\n")
+
+
+async def test_what_can_be_no_key_is_refused_though_somebody_listed_its_digest(gateway, upstream):
+    """``gk_test_`` is reserved, a mistyped key of ours nobody's, like what is too short (CONTRACT, Keys)."""
+    await gateway.start()
+    client = await gateway.client()
+    [known] = gateway.directory.principals.values()
+    for credential in (b"gk_test_0123456789abcdef", b"gk_live_0123456789abcdef", b"short"):
+        gateway.directory.put(credential, Principal(known.tenant, known.key))
+        for _ in range(2):
+            await client.send(GET.replace(b"customer-key-0123456789", credential))
+            head, body = await client.answer()
+            assert head.startswith(b"HTTP/1.1 401")
+            assert b'"code": "unknown_key"' in body
+    assert not any(upstream.seen)

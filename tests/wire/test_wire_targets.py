@@ -123,6 +123,51 @@ async def test_a_single_target_is_never_ejected_for_failing(gateway):
     assert await ask(gateway, 3) == [b"502"] * 3
 
 
+async def test_no_more_connections_to_a_target_than_it_may_have(gateway, two):
+    release = asyncio.Event()
+
+    async def slow(reader, writer):
+        while await read_request(reader):
+            await release.wait()
+            writer.write(named(b"s"))
+
+    for upstream in two:
+        upstream.script = slow
+    gateway.routes = (route(gateway, [at(two[0]), at(two[1])], max_connections=1, ejection=Ejection(1, 60_000_000)),)
+    await gateway.start()
+    waiting = [asyncio.ensure_future(ask(gateway, 1)) for _ in range(2)]
+    async with asyncio.timeout(5):
+        while not all(upstream.seen for upstream in two):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    assert await ask(gateway, 2) == [b"503", b"503"]
+    assert [(record.outcome, record.attempts, record.billable) for record in gateway.spool.records] == [
+        ("no_target", 0, False),
+        ("no_target", 0, False),
+    ]
+    assert list(gateway.metrics.targets.values()) == [1, 1]  # a full target is no failing one
+    release.set()
+    assert [answer for one in waiting for answer in await one] == [b"s", b"s"]
+    assert await ask(gateway, 2, POST) == [b"s", b"s"]
+
+
+async def test_a_kept_connection_makes_room_where_a_call_needs_a_new_one(gateway, two):
+    gateway.routes = (route(gateway, [at(two[0])], max_connections=1),)
+    await gateway.start()
+    assert await ask(gateway, 1) == [b"a"]
+    [member] = gateway.server._targets._members.values()
+    member.pool._idle[0].idle_since -= 10  # too long ago for what is not idempotent
+    assert await ask(gateway, 1, POST) == [b"a"]
+    assert (member.pool.open, len(two[0].seen)) == (1, 2)
+
+
+async def test_a_target_that_cannot_be_reached_leaves_no_connection_counted(gateway):
+    gateway.routes = (route(gateway, [dead()], max_connections=1),)
+    await gateway.start()
+    assert await ask(gateway, 3) == [b"502"] * 3
+    [member] = gateway.server._targets._members.values()
+    assert member.pool.open == 0
+
+
 async def test_active_checks_take_a_target_out_and_back(gateway, two):
     healthy = False
 

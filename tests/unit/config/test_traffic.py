@@ -49,7 +49,7 @@ def test_blocks_become_values(tmp_path: Path):
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     (tmp_path / "gateway.yaml").write_text(
         text(
-            "balance: least_connections, eject: {failures: 2}, health: {path: /up, timeout: 1s}, "
+            "balance: least_connections, max_connections: 7, eject: {failures: 2}, health: {path: /up, timeout: 1s}, "
             "tls: {ca: ca.pem, server_name: api.internal}",
             "rewrite_prefix: /v2/, read_timeout: 5s, tunnel_idle: 5m, request_headers: {remove: [X-A], set: {X-B: c}}, "
             "cors: {origins: 'https://a.example'}, addresses: {allow: [10.0.0.0/8]}",
@@ -60,6 +60,7 @@ def test_blocks_become_values(tmp_path: Path):
     [route] = snapshot.routes
     upstream = route.upstream
     assert (upstream.balance, upstream.ejection) == ("least_connections", Ejection(2, 10_000_000))
+    assert upstream.max_connections == 7
     assert upstream.health == HealthCheck("/up", 5_000_000, 1_000_000, 2)
     assert upstream.targets[0].tls == UpstreamTls(str(tmp_path / "ca.pem"), "api.internal")
     assert (route.rewrite_prefix, route.read_timeout_us, route.tunnel_idle_us) == ("/v2", 5_000_000, 300_000_000)
