@@ -28,6 +28,7 @@ from gateway.proxy.server import ProxyServer
 from gateway.proxy.services import Services
 from gateway.quotas.limit import Algorithm, CalendarWindow, DurationWindow, Limit
 from gateway.routing.route import Route, Target, Upstream
+from gateway.runtime.child import settle_heap
 from gateway.spool.inflight import InflightTable, new_incarnation, read_host_id
 from gateway.spool.writer import SpoolWriter
 from gateway.tenants.model import Key, Principal, Tenant
@@ -87,6 +88,7 @@ async def main(port, upstream_port, folder, keys, limits, routes):
     )  # fmt: skip
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(server.protocol_factory, "127.0.0.1", port, backlog=4096)
+    settle_heap()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     profile = cProfile.Profile(time.process_time) if os.environ.get("PROFILE") else None

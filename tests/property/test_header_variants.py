@@ -26,17 +26,6 @@ BLANKS = ("", " ", "\t", "  ")
 SAID = (
     "section", "host", "hostname", "length", "chunked", "connection", "expects_continue", "upgrade", "digest", "pairs",
 )  # fmt: skip
-    "section",
-    "host",
-    "hostname",
-    "length",
-    "chunked",
-    "connection",
-    "expects_continue",
-    "upgrade",
-    "digest",
-    "pairs",
-)
 MEANINGFUL = (b"x-api-key", b"authorization", b"host", b"te", b"x-request-id")
 lines = st.tuples(st.sampled_from(NAMES), st.sampled_from(BLANKS), st.sampled_from(VALUES), st.sampled_from(BLANKS))
 
