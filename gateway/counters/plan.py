@@ -32,7 +32,10 @@ Taken = tuple[bool, bool, list[LimitState], list[Change]]
 _CALENDAR: Final = 1  # Algorithm's own numbers: constants of the compiled form
 _SLIDING: Final = 2
 _BUCKET: Final = 3
-_STAMPED: Final = (Algorithm.CALENDAR, Algorithm.SLIDING)  # the others keep their last instant themselves
+_STAMPED: Final[tuple[Algorithm, ...]] = (
+    Algorithm.CALENDAR,
+    Algorithm.SLIDING,
+)  # the others keep their last instant themselves
 
 _unpack: Final = Struct("<24xqqqqq").unpack  # words and check; the check as a signed figure here, as ``Item.identity``
 _unpack_cells: Final = at.CELL_ARRAY.unpack_from

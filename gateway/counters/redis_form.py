@@ -25,7 +25,7 @@ LIVES: Final = b"gw:{.}:lives"
 HARD, SHARED, SEEDS = 1, 2, 4
 REPLY_HEAD, REPLY_STATE = 2, 6  # words
 MARK_SIZE: Final = 16
-_SEEDED: Final = (Algorithm.CALENDAR, Algorithm.SLIDING)
+_SEEDED: Final[tuple[Algorithm, ...]] = (Algorithm.CALENDAR, Algorithm.SLIDING)
 
 
 def key_prefix(tenant: str, epoch: str) -> bytes:

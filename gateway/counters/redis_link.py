@@ -18,13 +18,23 @@ from gateway.counters import redis_form as form
 from gateway.errors import StoreUnavailable
 
 HANDSHAKE: Final = 1.0
-PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.5)
+PAUSES: Final[tuple[float, ...]] = (0.0, 0.05, 0.1, 0.2, 0.5)
 GRACE: Final = 0.03
 """At most on top, and as long as this process was kept from its work: so, likely, was the server beside it."""
 _LATE: Final = 0.005  # a timer that comes so long after its time tells of that
 CLOCK_SLACK_US: Final = 5_000
 _TIMES, _QUICK = 4, 0.005
-_FATAL: Final = ("NOSCRIPT", "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN")
+_FATAL: Final[tuple[str, ...]] = (
+    "NOSCRIPT",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "NOAUTH",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+)
 _logger = logging.getLogger(__name__)
 
 Reply = bytes | int | None | list[object]

@@ -17,7 +17,7 @@ _LINE: Final = re.compile(
     rb"^(?:x-api-key:[ \t]*|authorization:[ \t]*bearer [ \t]*)([\x21-\x7e]+)[ \t]*\r$", re.IGNORECASE | re.MULTILINE
 )
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]+").fullmatch
-_NAMES: Final = (b"x-api-key", b"authorization")
+_NAMES: Final[tuple[bytes, ...]] = (b"x-api-key", b"authorization")
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from bisect import bisect_left
 from typing import Final
 
-LATENCY_BOUNDS_US: Final = (
+LATENCY_BOUNDS_US: Final[tuple[int, ...]] = (
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000, 30_000_000, 60_000_000,
 )  # fmt: skip
-_CLASSES: Final = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")
+_CLASSES: Final[tuple[str, ...]] = ("0xx", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class RouteMetrics:

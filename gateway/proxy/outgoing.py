@@ -126,7 +126,7 @@ def _hooked(section: bytes, request: Request, plan: RoutePlan, bound: Bound | No
     return section
 
 
-_BREAKING: Final = (b"\r", b"\n", b"\0")
+_BREAKING: Final[tuple[bytes, ...]] = (b"\r", b"\n", b"\0")
 _FRAMING: Final = frozenset((b"content-length", b"transfer-encoding", b"connection", b"host"))
 
 

@@ -16,7 +16,7 @@ from gateway.tenants.credentials import classify
 from gateway.tenants.credentials import digest as digest_of
 from gateway.tenants.model import Principal
 
-_CHALLENGE: Final = ((b"WWW-Authenticate", b'Bearer realm="gateway"'),)
+_CHALLENGE: Final[tuple[tuple[bytes, bytes], ...]] = ((b"WWW-Authenticate", b'Bearer realm="gateway"'),)
 MISSING_KEY: Final = Refusal(401, "missing_key", "Send an API key in X-API-Key or Authorization: Bearer.", _CHALLENGE)
 UNKNOWN_KEY: Final = Refusal(401, "unknown_key", "The API key is not known.", _CHALLENGE)
 EXPIRED_KEY: Final = Refusal(401, "expired_key", "The API key has expired.", _CHALLENGE)

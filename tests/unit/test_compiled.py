@@ -1,5 +1,6 @@
 """Compiled modules are used for exactly the sources that they were made of, and else nothing changes."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -105,6 +106,12 @@ def test_the_modules_to_compile_are_there_and_hold_nothing_that_the_compiler_ref
     for name in listed:
         source = (PACKAGE.parent / name).read_text()
         assert "slots=True" not in source, f"{name}: mypyc cannot compile dataclasses with slots (ADR-0002)"
+        fixed = [
+            ast.unparse(one.target)
+            for one in ast.parse(source).body
+            if isinstance(one, ast.AnnAssign) and isinstance(one.value, ast.Tuple) and "..." not in ast.unparse(one)
+        ]
+        assert not fixed, f"{name}: {fixed} would be read as unset; annotate as Final[tuple[T, ...]] (ADR-0002)"
 
 
 @pytest.mark.slow
