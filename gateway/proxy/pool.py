@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import deque
+from ipaddress import ip_address
+from socket import SOCK_STREAM
 
 from gateway.proxy.failures import CONNECT_FAILED, TARGETS_BUSY, CallFailed
 from gateway.proxy.settings import Settings
@@ -23,6 +25,7 @@ class Pool:
         default = 443 if self.tls else 80
         host = f"[{target.host}]" if ":" in target.host else target.host
         self.authority = (host if target.port == default else f"{host}:{target.port}").encode()
+        self._is_address = is_address(target.host)
         self.open = 0
         self._closed = False
 
@@ -58,13 +61,7 @@ class Pool:
         self.open += 1
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self, loop, self._settings.max_response_head),
-                    self.target.host,
-                    self.target.port,
-                    ssl=self.tls,
-                    server_hostname=self.server_name,
-                )
+                connection = await self._dial(loop, loop.time() + timeout)
         except BaseException as error:
             self.open -= 1
             if isinstance(error, (OSError, TimeoutError)):
@@ -72,6 +69,26 @@ class Pool:
             raise
         connection.keep_until = loop.time() + self._settings.max_age
         return connection
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, until: float) -> UpstreamConnection:
+        """A connection to the first of the name's addresses that takes one; a silent one has its share of the time."""
+        target = self.target
+        addresses = [target.host] if self._is_address else await _addresses(loop, target)
+        for left in range(len(addresses), 0, -1):
+            try:
+                async with asyncio.timeout((until - loop.time()) / left):
+                    _, connection = await loop.create_connection(
+                        lambda: UpstreamConnection(self, loop, self._settings.max_response_head),
+                        addresses[-left],
+                        target.port,
+                        ssl=self.tls,
+                        server_hostname=self.server_name,
+                    )
+                return connection
+            except (OSError, TimeoutError):
+                if left == 1:
+                    raise
+        raise OSError(f"{target.host} has no address")
 
     def keep(self, connection: UpstreamConnection) -> None:
         """The call is over and the connection can serve another."""
@@ -100,3 +117,18 @@ class Pool:
         self._closed = True
         while self._idle:
             self._idle.pop().destroy()
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, which no resolver need be asked for."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _addresses(loop: asyncio.AbstractEventLoop, target: Target) -> list[str]:
+    """All addresses of a target's name, in the resolver's order; raises ``OSError`` when it has none."""
+    found = await loop.getaddrinfo(target.host, target.port, type=SOCK_STREAM)
+    return list(dict.fromkeys(str(place[4][0]) for place in found))

@@ -1,6 +1,7 @@
 """Several targets: turns by weight, the least busy, those that fail, those that are checked."""
 
 import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
@@ -166,6 +167,33 @@ async def test_a_target_that_cannot_be_reached_leaves_no_connection_counted(gate
     assert await ask(gateway, 3) == [b"502"] * 3
     [member] = gateway.server._targets._members.values()
     assert member.pool.open == 0
+
+
+@pytest.mark.parametrize("first", ["silent", "closed"])
+async def test_a_name_whose_first_address_does_not_answer_is_reached_at_the_next(gateway, two, first):
+    port = two[0].port
+    with socket.socket() as silent:
+        if first == "silent":  # its queue is full: what knocks is not answered
+            silent.bind(("127.0.0.2", port))
+            silent.listen(0)
+            full = [socket.socket() for _ in range(2)]
+            for one in full:
+                one.setblocking(False)
+                one.connect_ex(("127.0.0.2", port))
+
+        async def found(host, port, **more):
+            return [(2, 1, 6, "", (address, port)) for address in ("127.0.0.2", "127.0.0.2", "127.0.0.1")]
+
+        asyncio.get_running_loop().getaddrinfo = found
+        gateway.routes = (route(gateway, [Target("http", "api.internal", port)]),)
+        await gateway.start()
+        assert await ask(gateway, 1) == [b"a"]
+        [record] = await gateway.settled(1)
+        assert record.attempts == 1
+        if first == "silent":
+            assert record.ttfb_us > 200_000  # half of the time to connect
+            for one in full:
+                one.close()
 
 
 async def test_active_checks_take_a_target_out_and_back(gateway, two):
