@@ -60,7 +60,7 @@ class Exchange(Call):
             if refusal is None:
                 refusal = self._open_books()
                 if self.opened.waits:
-                    refusal = await asyncio.ensure_future(self.opened.reserve())
+                    refusal = await self.opened.reserve()
             if refusal is not None:
                 refuse(self, refusal)
                 return
@@ -308,7 +308,7 @@ class Exchange(Call):
 
     async def _booked(self, waiting: Awaitable[None], status: int) -> None:
         self.progress()
-        await asyncio.ensure_future(waiting)
+        await waiting
         self.plan.metrics.observe(status, self.record.duration_us)
 
     async def _failed(self, failure: Failure) -> None:
