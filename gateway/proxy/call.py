@@ -37,6 +37,7 @@ class Call:
         "_match",
         "address",
         "attempts",
+        "begun",
         "body",
         "books",
         "bound",
@@ -79,6 +80,7 @@ class Call:
         self.started = _monotonic()
         self.ttfb = 0.0
         self.attempts = 0
+        self.begun = False  # an upstream may have seen it
         self._drained = 0
         self.response_bytes = 0
         self.head_sent = False

@@ -159,11 +159,17 @@ class Exchange(Call):
         idempotent = request.method in IDEMPOTENT
         member = self._choose()
         upstream = member.pool.take(self.server.loop.time(), idempotent=idempotent)
-        kept = upstream is not None
+        kept, again = upstream is not None, False
         while True:
             if upstream is None:
-                connected = asyncio.ensure_future(self._connect(member))  # a task, for its timeout
-                upstream, member = await connected
+                reached = asyncio.ensure_future(self._reach(member, idempotent))  # a task, for its timeout
+                upstream, member, kept = await reached
+                if not upstream.usable:  # it was closed since, or spoke before it was asked
+                    upstream.destroy()
+                    if not kept:
+                        raise CallFailed(UPSTREAM_FAILED)
+                    upstream = None
+                    continue
             self.attempts += 1
             self._send(upstream)
             if upstream.response is None and upstream.failure is None:
@@ -177,9 +183,9 @@ class Exchange(Call):
                     self.plan.balancer.succeeded(member, self.term)
                 return response
             failure = upstream.failure or UPSTREAM_FAILED
-            if not (kept and not upstream.answered and self._may_repeat(failure)):
+            if not (kept and not again and not upstream.answered and self._may_repeat(failure)):
                 raise CallFailed(failure)
-            kept = False
+            again = True
             self._let_go()
             upstream = None
 
@@ -192,12 +198,15 @@ class Exchange(Call):
         self.record.target = member.url
         return member
 
-    async def _connect(self, member: Member) -> tuple[UpstreamConnection, Member]:
-        """A new connection, to another target if this one can't be reached: nothing has been sent yet."""
+    async def _reach(self, member: Member, idempotent: bool) -> tuple[UpstreamConnection, Member, bool]:
+        """A new connection, or one to another target if this one can't be reached: nothing has been sent yet.
+
+        The last of what is returned: whether it was kept.
+        """
         plan, tried = self.plan, [member]
         while True:
             try:
-                return await member.pool.connect(plan.connect_timeout, plan.max_connections), member
+                return await member.pool.connect(plan.connect_timeout, plan.max_connections), member, False
             except CallFailed as error:
                 busy = error.failure is TARGETS_BUSY
                 if not busy:
@@ -211,6 +220,9 @@ class Exchange(Call):
                 self.server.metrics.upstream_failed(error.failure.code)
                 self.attempts += not busy
                 tried.append(member)
+            kept = member.pool.take(self.server.loop.time(), idempotent=idempotent)
+            if kept is not None:
+                return kept, member, True
 
     def _may_repeat(self, failure: Failure) -> bool:
         """A request that may have been lost on a kept connection: idempotent, and all of it still here."""
@@ -229,6 +241,7 @@ class Exchange(Call):
             self.server.plan.trusts(connection.peer),
         )  # fmt: skip
         self.opened.sent()
+        self.begun = True
         self.forwarding = True
         held = body.attach(upstream)
         upstream.transport.write(head + held if held else head)
@@ -321,7 +334,7 @@ class Exchange(Call):
         status = response.status if response is not None and self.head_sent else failure.status
         # What a client saw before it left is billed; so is work whose units were still to come (SEMANTICS §12).
         billable = (failure.outcome == "ended" and self.head_sent) or (
-            failure is CLIENT_LEFT and (self.head_sent or (self.plan.drain > 0 and self.attempts > 0))
+            failure is CLIENT_LEFT and (self.head_sent or (self.plan.drain > 0 and self.begun))
         )
         try:
             if self.books is not None and self.books.open and not self.books.finished:

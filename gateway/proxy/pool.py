@@ -26,7 +26,8 @@ class Pool:
         host = f"[{target.host}]" if ":" in target.host else target.host
         self.authority = (host if target.port == default else f"{host}:{target.port}").encode()
         self._is_address = is_address(target.host)
-        self.open = 0
+        self._open: set[UpstreamConnection] = set()
+        self._dialling = 0
         self._closed = False
 
     def take(self, now: float, *, idempotent: bool) -> UpstreamConnection | None:
@@ -58,15 +59,18 @@ class Pool:
                 raise CallFailed(TARGETS_BUSY)
             self._idle.popleft().destroy()
         loop = asyncio.get_running_loop()
-        self.open += 1
+        self._dialling += 1
         try:
             async with asyncio.timeout(timeout):
                 connection = await self._dial(loop, loop.time() + timeout)
-        except BaseException as error:
-            self.open -= 1
-            if isinstance(error, (OSError, TimeoutError)):
-                raise CallFailed(CONNECT_FAILED) from error
-            raise
+        except (OSError, TimeoutError, UnicodeError) as error:  # the last: what can be no name
+            raise CallFailed(CONNECT_FAILED) from error
+        finally:
+            self._dialling -= 1
+        if not connection.usable:  # it was closed, or spoke, before anybody asked
+            connection.destroy()
+            raise CallFailed(CONNECT_FAILED)
+        self._open.add(connection)
         connection.keep_until = loop.time() + self._settings.max_age
         return connection
 
@@ -101,9 +105,14 @@ class Pool:
         connection.idle_since = now
         self._idle.append(connection)
 
+    @property
+    def open(self) -> int:
+        """Connections: in use, idle, and on the way."""
+        return len(self._open) + self._dialling
+
     def forget(self, connection: UpstreamConnection) -> None:
         """The connection is gone."""
-        self.open -= 1
+        self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 

@@ -1,10 +1,12 @@
 """What happens when somebody breaks off, lies, is late, or leaves; and that each call is recorded once."""
 
 import asyncio
+import socket
+import struct
 from dataclasses import replace
 
 import pytest
-from support.wire import read_request
+from support.wire import MemoryCounters, read_request
 
 from gateway.routing.route import Meter
 
@@ -272,3 +274,28 @@ async def test_drain_finishes_what_was_begun(gateway, upstream):
     idle.close()
     await draining
     assert len(gateway.spool.records) == 1
+
+
+async def test_a_client_that_leaves_before_anything_was_sent_is_not_billed(gateway, upstream, minute_limit):
+    """Work whose units are still to come is billed (SEMANTICS §12); here there is none."""
+
+    class Slow(MemoryCounters):
+        async def reserve(self, call_id, reservation):
+            await asyncio.sleep(0.1)
+            return await super().reserve(call_id, reservation)
+
+    gateway.counters = Slow()
+    gateway.limits = (minute_limit(5),)
+    tokens = Meter("tokens", "json", path="usage", estimate=5, drain_us=2_000_000)
+    gateway.route_options = {"meters": (Meter("calls", "constant", 1), tokens)}
+    await gateway.start()
+    client = await gateway.client()
+    await client.send(GET)
+    await asyncio.sleep(0.02)
+    end = client.writer.get_extra_info("socket")
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no orderly end
+    client.writer.transport.abort()
+    [record] = await gateway.settled(1)
+    assert (record.outcome, record.billable, record.counted) == ("client_left", False, False)
+    assert not upstream.requests
+    assert not any(gateway.counters.totals.values())

@@ -169,6 +169,44 @@ async def test_a_target_that_cannot_be_reached_leaves_no_connection_counted(gate
     assert member.pool.open == 0
 
 
+async def test_a_call_that_finds_a_target_full_uses_the_next_ones_kept_connection(gateway, two):
+    release = asyncio.Event()
+
+    async def slow(reader, writer):
+        while await read_request(reader):
+            await release.wait()
+            writer.write(named(b"a"))
+
+    two[0].script = slow
+    gateway.routes = (route(gateway, [at(two[0], 1000), at(two[1])], max_connections=1),)
+    await gateway.start()
+    waiting = asyncio.ensure_future(ask(gateway, 1))
+    async with asyncio.timeout(5):
+        while not two[0].seen:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    assert await ask(gateway, 6) == [b"b"] * 6
+    assert len(two[1].seen) == 1
+    release.set()
+    assert await waiting == [b"a"]
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 hello\r\n"])
+async def test_a_target_that_closes_or_speaks_at_once_is_502_and_ejected(gateway, two, greeting):
+    async def rude(reader, writer):
+        writer.write(greeting)
+        writer.close()
+
+    two[0].script = rude
+    gateway.routes = (route(gateway, [at(two[0]), at(two[1])], max_connections=1, ejection=Ejection(2, 60_000_000)),)
+    await gateway.start()
+    answers = await ask(gateway, 12)
+    assert set(answers) <= {b"502", b"b"}  # never an error of ours
+    assert answers[-6:] == [b"b"] * 6
+    assert list(gateway.metrics.targets.values()) == [0, 1]
+    members = gateway.server._targets._members.values()
+    assert sorted(member.pool.open for member in members) == [0, 1]
+
+
 @pytest.mark.parametrize("first", ["silent", "closed"])
 async def test_a_name_whose_first_address_does_not_answer_is_reached_at_the_next(gateway, two, first):
     port = two[0].port
