@@ -142,7 +142,9 @@ module.build(Path("gateway").resolve(), ["gateway/proxy/call_ids.py"], "-O0")
     assert (remark, answer) == ("''", "16 True")
     assert file.endswith(EXTENSION_SUFFIXES[0])
     source = tree / "gateway" / "proxy" / "call_ids.py"
-    source.write_text(source.read_text().replace("_TAIL = 10", "_TAIL = 11"))
+    before = source.read_text()
+    source.write_text(before.replace("_TAIL: Final = 10", "_TAIL: Final = 11"))
+    assert source.read_text() != before
     remark, file, answer = run(tree)
     assert "other sources" in remark
     assert file.endswith("call_ids.py")
