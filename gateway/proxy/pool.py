@@ -25,7 +25,7 @@ class Pool:
         default = 443 if self.tls else 80
         host = f"[{target.host}]" if ":" in target.host else target.host
         self.authority = (host if target.port == default else f"{host}:{target.port}").encode()
-        self._is_address = is_address(target.host)
+        self._is_address = _is_address(target.host)
         self._open: set[UpstreamConnection] = set()
         self._dialling = 0
         self._closed = False
@@ -128,7 +128,7 @@ class Pool:
             self._idle.pop().destroy()
 
 
-def is_address(host: str) -> bool:
+def _is_address(host: str) -> bool:
     """Whether a host is an IP address, which no resolver need be asked for."""
     try:
         ip_address(host)

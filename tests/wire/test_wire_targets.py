@@ -36,6 +36,26 @@ async def two():
         await upstream.stop()
 
 
+def hold(upstream, name):
+    """From now on the upstream answers when the event that is returned is set."""
+    release = asyncio.Event()
+
+    async def slow(reader, writer):
+        while await read_request(reader):
+            await release.wait()
+            writer.write(named(name))
+
+    upstream.script = slow
+    return release
+
+
+async def reached(*upstreams):
+    """Until each of them was asked."""
+    async with asyncio.timeout(5):
+        while not all(upstream.seen for upstream in upstreams):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
 def route(gateway, targets, **more):
     one = gateway.route(read_timeout_us=200_000)
     return replace(one, upstream=Upstream("up", tuple(targets), 500_000, 200_000, **more))
@@ -64,20 +84,11 @@ async def test_turns_follow_the_weights(gateway, two):
 
 
 async def test_the_least_busy_is_chosen(gateway, two):
-    release = asyncio.Event()
-
-    async def slow(reader, writer):
-        while await read_request(reader):
-            await release.wait()
-            writer.write(named(b"a"))
-
-    two[0].script = slow
+    release = hold(two[0], b"a")
     gateway.routes = (route(gateway, [at(two[0]), at(two[1])], balance="least_connections"),)
     await gateway.start()
     waiting = asyncio.ensure_future(ask(gateway, 1))
-    async with asyncio.timeout(5):
-        while not two[0].seen:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
+    await reached(two[0])
     assert await ask(gateway, 4) == [b"b"] * 4
     release.set()
     assert await waiting == [b"a"]
@@ -125,28 +136,19 @@ async def test_a_single_target_is_never_ejected_for_failing(gateway):
 
 
 async def test_no_more_connections_to_a_target_than_it_may_have(gateway, two):
-    release = asyncio.Event()
-
-    async def slow(reader, writer):
-        while await read_request(reader):
-            await release.wait()
-            writer.write(named(b"s"))
-
-    for upstream in two:
-        upstream.script = slow
+    releases = [hold(upstream, b"s") for upstream in two]
     gateway.routes = (route(gateway, [at(two[0]), at(two[1])], max_connections=1, ejection=Ejection(1, 60_000_000)),)
     await gateway.start()
     waiting = [asyncio.ensure_future(ask(gateway, 1)) for _ in range(2)]
-    async with asyncio.timeout(5):
-        while not all(upstream.seen for upstream in two):  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
+    await reached(*two)
     assert await ask(gateway, 2) == [b"503", b"503"]
     assert [(record.outcome, record.attempts, record.billable) for record in gateway.spool.records] == [
         ("no_target", 0, False),
         ("no_target", 0, False),
     ]
     assert list(gateway.metrics.targets.values()) == [1, 1]  # a full target is no failing one
-    release.set()
+    for release in releases:
+        release.set()
     assert [answer for one in waiting for answer in await one] == [b"s", b"s"]
     assert await ask(gateway, 2, POST) == [b"s", b"s"]
 
@@ -170,20 +172,11 @@ async def test_a_target_that_cannot_be_reached_leaves_no_connection_counted(gate
 
 
 async def test_a_call_that_finds_a_target_full_uses_the_next_ones_kept_connection(gateway, two):
-    release = asyncio.Event()
-
-    async def slow(reader, writer):
-        while await read_request(reader):
-            await release.wait()
-            writer.write(named(b"a"))
-
-    two[0].script = slow
+    release = hold(two[0], b"a")
     gateway.routes = (route(gateway, [at(two[0], 1000), at(two[1])], max_connections=1),)
     await gateway.start()
     waiting = asyncio.ensure_future(ask(gateway, 1))
-    async with asyncio.timeout(5):
-        while not two[0].seen:  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
+    await reached(two[0])
     assert await ask(gateway, 6) == [b"b"] * 6
     assert len(two[1].seen) == 1
     release.set()
