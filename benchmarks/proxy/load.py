@@ -54,7 +54,7 @@ class State:
         self.times = []
         self.idle = deque()
         self.due = deque()
-        self.random = random.Random(7)
+        self.random = random.Random()  # other keys in each round
         self.turn = -1
         self.once = once
         self.done = asyncio.Event()
