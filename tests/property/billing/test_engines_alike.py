@@ -118,8 +118,9 @@ async def books(bench: Bench) -> list[str]:
         columns = [row[0] for row in await bench.raw(COLUMNS[bench.url.startswith("sqlite")].format(table=table))]
         columns = sorted(columns, key=lambda name: (name != "tenant", name))
         quoted = ", ".join(f'"{name}"' for name in columns)
-        for row in await bench.raw(f"SELECT {quoted} FROM {table} ORDER BY {order}"):
-            found.append(f"{table} " + " | ".join(told(value) for value in row))
+        rows = await bench.raw(f"SELECT {quoted} FROM {table} ORDER BY {order}")
+        # A void invoice and the one in its place have the same lines: what is equal for an engine has no order there.
+        found += sorted(f"{table} " + " | ".join(told(value) for value in row) for row in rows)
     return found
 
 
