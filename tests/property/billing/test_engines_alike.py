@@ -93,7 +93,10 @@ async def step(bench: Bench, now: datetime, what: str, rest: list[Any]) -> None:
         case "grant", [name]:
             await desk.grant(name, Decimal(25), "USD", "owner", "kindness")
         case other, [place]:
-            rows = sorted(await desk.invoices(PLATFORM, limit=100), key=lambda row: (row.sequence or 1 << 62, row.id))
+            rows = sorted(
+                await desk.invoices(PLATFORM, limit=100),
+                key=lambda row: (row.sequence or 1 << 62, row.tenant, row.created_us, row.id),
+            )
             row = rows[place % len(rows)]
             if other == "pay":
                 await desk.pay(row.id, "bank")
